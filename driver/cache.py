@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from cachetools import LRUCache
 
-from driver.errors import KeyferryError
+from driver.errors import Internal, KeyferryError
 from driver.model import Clock
 
 K = TypeVar("K", bound=Hashable)
@@ -110,6 +110,32 @@ class Cache(Generic[K, V]):
             self._kept[key] = entry
         except ValueError:  # one value heavier than the whole cache is served and not kept
             return
+
+    def load(self, key: K, loader: Callable[[], V], seconds: Callable[[V | KeyferryError], float], timeout: float) -> V:
+        """Return a fresh value of one key, loaded by ``loader`` if need be; callers at the same time share the load.
+
+        ``seconds`` tells for how long an outcome holds; ``timeout`` is how long to wait for another's load. Raises the
+        KeyferryError of the load, now or remembered, and TimeoutError.
+        """
+        claim = self.claim((key,))
+        if claim.ready:
+            return claim.ready[key].value
+        if claim.failed:
+            raise claim.failed[key]
+        outcome = claim.pending[key].result(timeout) if claim.pending else self._fly(key, loader, seconds)
+        if isinstance(outcome, KeyferryError):
+            raise outcome
+        return outcome
+
+    def _fly(self, key: K, loader: Callable[[], V], seconds: Callable[[V | KeyferryError], float]) -> V | KeyferryError:
+        outcome: V | KeyferryError = Internal()
+        try:
+            outcome = loader()
+        except KeyferryError as error:
+            outcome = error
+        finally:
+            self.settle(key, outcome, seconds(outcome))
+        return outcome
 
     def last_good(self, key: K) -> Entry[V] | None:
         """Return what was last loaded for a key, fresh or not."""

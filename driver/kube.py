@@ -1,0 +1,218 @@
+"""The few Kubernetes calls that the mount door and people's commands make, over plain HTTPS.
+
+Not a Kubernetes client library: on every node a process pays for what it imports, and lightkube or the official client
+cost 10 to 40 MB for what is here two GETs and two POSTs. The bearer token is read again from its file at each call,
+since the kubelet replaces it within the hour. Answers are never quoted in errors: only their status.
+"""
+
+import base64
+import json
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import urllib3
+import yaml
+
+from driver.cache import Cache
+from driver.errors import AccessDenied, IdentityRefused, InvalidInput, KeyferryError, NotFound, Unavailable
+from driver.model import Clock, Deadline
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where the kubelet puts a pod's own token and the cluster's CA."""
+
+ATTEMPT = 5.0
+"""Seconds that one request may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where an API server is and how to be known to it. ``token`` is called for each request; None: no bearer token."""
+
+    server: str
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    token: Callable[[], str] | None = field(default=None, repr=False)
+
+
+def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> Cluster:
+    """Return the cluster that the own pod runs in. Raises InvalidInput outside of one."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host or not (folder / "ca.crt").exists():
+        raise InvalidInput("kubeconfig", "this is no pod with a service account", "name a file with --kubeconfig")
+    host = f"[{host}]" if ":" in host else host
+    tls = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    return Cluster(f"https://{host}:{port}", tls, lambda: (folder / "token").read_text().strip())
+
+
+def from_kubeconfig(path: Path) -> Cluster:
+    """Return the cluster of a kubeconfig's current context.
+
+    Understands tokens, token files, client certificates and CA data or files
+    (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files"). Raises InvalidInput for a file that is not
+    readable and for credential plug-ins, which would run foreign programs as root on a node.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+        context = _named(document, "contexts", document["current-context"])["context"]
+        cluster = _named(document, "clusters", context["cluster"])["cluster"]
+        user = _named(document, "users", context["user"]).get("user") or {} if context.get("user") else {}
+        return Cluster(cluster["server"].rstrip("/"), _tls(cluster, user, path.parent), _token(user, path.parent))
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidInput(
+            str(path), f"not a usable kubeconfig ({type(error).__name__})", "check the file with kubectl config view"
+        ) from None
+
+
+def _named(document: Mapping[str, Any], section: str, name: str) -> Mapping[str, Any]:
+    return next(entry for entry in [*document[section], {"name": name}] if entry["name"] == name)
+
+
+def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> ssl.SSLContext | None:
+    if not cluster["server"].startswith("https://"):
+        return None
+    data = cluster.get("certificate-authority-data")
+    file = cluster.get("certificate-authority")
+    context = ssl.create_default_context(
+        cafile=str(folder / file) if file else None, cadata=base64.b64decode(data).decode() if data else None
+    )
+    if cluster.get("insecure-skip-tls-verify"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if user.get("client-certificate"):
+        context.load_cert_chain(folder / user["client-certificate"], folder / user["client-key"])
+    return context
+
+
+def _token(user: Mapping[str, Any], folder: Path) -> Callable[[], str] | None:
+    if user.get("exec") or user.get("auth-provider"):
+        raise ValueError("credential plug-ins are not run")
+    if user.get("tokenFile"):
+        return lambda: (folder / user["tokenFile"]).read_text().strip()
+    return (lambda: str(user["token"])) if user.get("token") else None
+
+
+class Kube:
+    """The calls. Lives as long as the process; safe for many threads."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        pool: dict[str, Any] = {"retries": False, "maxsize": 16, "block": False}
+        if cluster.tls is not None:
+            pool["ssl_context"] = cluster.tls
+        self._pool = urllib3.connection_from_url(cluster.server, **pool)
+
+    def role_arn(self, namespace: str, service_account: str, deadline: Deadline) -> str:
+        """Return the annotation ``eks.amazonaws.com/role-arn`` of a service account, empty if it has none.
+
+        Raises NotFound, AccessDenied, Unavailable.
+        """
+        subject = f"service account {namespace}/{service_account}"
+        answer = self._call("GET", _account_path(namespace, service_account), subject, deadline)
+        return str(((answer.get("metadata") or {}).get("annotations") or {}).get("eks.amazonaws.com/role-arn", ""))
+
+    def node_region(self, node: str, deadline: Deadline) -> str:
+        """Return a node's label ``topology.kubernetes.io/region``, empty if it has none. Raises as ``role_arn``."""
+        answer = self._call("GET", f"/api/v1/nodes/{quote(node)}", f"node {node}", deadline)
+        return str(((answer.get("metadata") or {}).get("labels") or {}).get("topology.kubernetes.io/region", ""))
+
+    def create_token(self, namespace: str, service_account: str, audience: str, deadline: Deadline) -> str:
+        """Return a new token of a service account (TokenRequest, authentication.k8s.io/v1). Raises as ``role_arn``."""
+        body = {"spec": {"audiences": [audience], "expirationSeconds": 600}}
+        path = _account_path(namespace, service_account) + "/token"
+        answer = self._call("POST", path, f"token of {namespace}/{service_account}", deadline, body)
+        return str((answer.get("status") or {}).get("token", ""))
+
+    def create_event(self, namespace: str, event: Mapping[str, Any], deadline: Deadline) -> None:
+        """Write an Event (core v1). Raises as ``role_arn``."""
+        self._call("POST", f"/api/v1/namespaces/{quote(namespace)}/events", f"event in {namespace}", deadline, event)
+
+    def _call(
+        self, method: str, path: str, subject: str, deadline: Deadline, body: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "keyferry"}
+        payload = json.dumps(body).encode() if body is not None else None
+        for _ in range(2):  # twice: a kept connection may have been closed at the other end
+            try:
+                if self._cluster.token is not None:
+                    headers["Authorization"] = f"Bearer {self._cluster.token()}"
+                seconds = max(0.1, min(ATTEMPT, deadline.remaining()))
+                response = self._pool.urlopen(method, path, payload, headers, timeout=seconds, redirect=False)
+            except (urllib3.exceptions.HTTPError, OSError):
+                continue
+            return _understood(response, subject)
+        raise _silent(subject)
+
+
+def _silent(subject: str) -> Unavailable:
+    return Unavailable(subject, "the Kubernetes API server did not answer", "check the path to the API server")
+
+
+def _account_path(namespace: str, service_account: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace)}/serviceaccounts/{quote(service_account)}"
+
+
+def _understood(response: urllib3.BaseHTTPResponse, subject: str) -> Mapping[str, Any]:
+    """Return the object of a good answer; translate every other status. The body of an error is not quoted."""
+    if response.status >= 400:
+        raise _refusal(response.status, subject)
+    try:
+        answer = json.loads(response.data)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise Unavailable(subject, "the Kubernetes API server's answer is no JSON object", "check what answers there")
+    return answer
+
+
+def _refusal(status: int, subject: str) -> KeyferryError:
+    match status:
+        case 401:
+            return IdentityRefused(subject, "the API server does not know keyferry", "check its service account token")
+        case 403:
+            return AccessDenied(subject, "keyferry may not do this", "apply keyferry's RBAC role and its binding")
+        case 404:
+            return NotFound(subject, "it does not exist", "create it or correct the name")
+        case 429:
+            return Unavailable(subject, "the API server asks for fewer calls", "try again later")
+        case _:
+            return Unavailable(subject, f"the API server answered {status}", "check the API server's health")
+
+
+class RoleArns:
+    """The role annotations of service accounts, read once and kept. Lives as long as the process.
+
+    A change of an annotation is noticed within ``fresh`` seconds; while the API server does not answer, what was last
+    read goes on to hold.
+    """
+
+    def __init__(self, kube: Kube, clock: Clock, fresh: float = 300.0) -> None:
+        self._kube = kube
+        self._fresh = fresh
+        self._kept: Cache[tuple[str, str], str] = Cache(weight=10_000, weigh=lambda _: 1, clock=clock)
+
+    def __call__(self, namespace: str, service_account: str, deadline: Deadline) -> str:
+        """Return the role ARN. Raises IdentityRefused if there is no annotation, else as ``Kube.role_arn``."""
+        key = (namespace, service_account)
+        try:
+            arn = self._kept.load(
+                key, lambda: self._kube.role_arn(*key, deadline), self._seconds, timeout=deadline.remaining()
+            )
+        except (Unavailable, TimeoutError) as error:
+            entry = self._kept.last_good(key)
+            if entry is None:
+                raise error if isinstance(error, Unavailable) else _silent(f"service account {'/'.join(key)}") from None
+            arn = entry.value
+        if arn:
+            return arn
+        raise IdentityRefused(
+            f"service account {namespace}/{service_account}",
+            "it has no IAM role",
+            'annotate it with eks.amazonaws.com/role-arn, or set usePodIdentity: "true" in the class',
+        )
+
+    def _seconds(self, outcome: str | KeyferryError) -> float:
+        # an annotation that is missing is often about to be added
+        return self._fresh if isinstance(outcome, str) and outcome else 2.0
