@@ -2,8 +2,8 @@
 
 A module is imported only when its command runs, so that the provider pays for nothing it does not need.
 
-Exit codes: 0 done; 1 the answer is no (problems found, a Mount refused); 2 the command could not start (wrong settings, a
-file that cannot be read).
+Exit codes: 0 done; 1 the answer is no (problems found, a Mount refused); 2 the command could not start (wrong settings,
+a file that cannot be read).
 """
 
 import argparse
