@@ -13,8 +13,8 @@ from pathlib import Path
 
 from driver.errors import InvalidInput, KeyferryError, all_of
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
-_SIZE = re.compile(r"(\d+)(Ki|Mi)?")
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
+_SIZE = re.compile(r"(\d+)(Ki|Mi)?", re.ASCII)
 
 
 def duration(text: str) -> float:

@@ -115,7 +115,7 @@ class Kube:
 
     def node_region(self, node: str, deadline: Deadline) -> str:
         """Return a node's label ``topology.kubernetes.io/region``, empty if it has none. Raises as ``role_arn``."""
-        answer = self._call("GET", f"/api/v1/nodes/{quote(node)}", f"node {node}", deadline)
+        answer = self._call("GET", f"/api/v1/nodes/{_segment(node)}", f"node {node}", deadline)
         return str(((answer.get("metadata") or {}).get("labels") or {}).get("topology.kubernetes.io/region", ""))
 
     def create_token(self, namespace: str, service_account: str, audience: str, deadline: Deadline) -> str:
@@ -127,7 +127,7 @@ class Kube:
 
     def create_event(self, namespace: str, event: Mapping[str, Any], deadline: Deadline) -> None:
         """Write an Event (core v1). Raises as ``role_arn``."""
-        self._call("POST", f"/api/v1/namespaces/{quote(namespace)}/events", f"event in {namespace}", deadline, event)
+        self._call("POST", f"/api/v1/namespaces/{_segment(namespace)}/events", f"event in {namespace}", deadline, event)
 
     def _call(
         self, method: str, path: str, subject: str, deadline: Deadline, body: Mapping[str, Any] | None = None
@@ -150,8 +150,13 @@ def _silent(subject: str) -> Unavailable:
     return Unavailable(subject, "the Kubernetes API server did not answer", "check the path to the API server")
 
 
+def _segment(name: str) -> str:
+    """Return a name as one part of a path: it cannot lead anywhere else."""
+    return quote(name, safe="")
+
+
 def _account_path(namespace: str, service_account: str) -> str:
-    return f"/api/v1/namespaces/{quote(namespace)}/serviceaccounts/{quote(service_account)}"
+    return f"/api/v1/namespaces/{_segment(namespace)}/serviceaccounts/{_segment(service_account)}"
 
 
 def _understood(response: urllib3.BaseHTTPResponse, subject: str) -> Mapping[str, Any]:
