@@ -19,7 +19,7 @@ from driver.spc.paths import clashes, problem, translate
 from driver.spc.plan import Encoding, Extract, Plan, PlannedObject
 
 LIMIT = 4 * 1024 * 1024 - 64 * 1024
-"""Bytes of an answer: what driver 1.6.0 receives by default (``--max-call-recv-msg-size``, 4,194,304) less some room."""
+"""Bytes of an answer: what driver 1.6.0 receives by default (``--max-call-recv-msg-size``, 4 MiB) less some room."""
 
 FILES_LIMIT = 10_000
 """Files of one volume."""
@@ -101,7 +101,7 @@ class _Volume:
             return _too_many(subject, self._count)
         return TooLarge(
             subject,
-            f"the volume's answer has {self._total:,} bytes of at most {self._limit:,}, {weight:,} of them from this object",
+            f"the volume has {self._total:,} bytes of at most {self._limit:,}; {weight:,} are this object's",
             "mount fewer objects, or raise the driver's --max-call-recv-msg-size and keyferry's --max-response-bytes",
         )
 
@@ -203,7 +203,7 @@ def _decoded(subject: str, content: bytes, encoding: Encoding) -> bytes:
         return b64decode(text, validate=True) if encoding is Encoding.BASE64 else binascii.unhexlify(text)
     except binascii.Error:
         cause = f"its value is not {encoding.value}"
-        raise Unusable(subject, cause, f"store it as {encoding.value}, or set objectEncoding to none") from None
+        raise Unusable(subject, cause, f"store it as {encoding.value}, or ask for it without decoding") from None
 
 
 def _too_many(subject: str, count: int) -> TooLarge:

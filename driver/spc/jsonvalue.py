@@ -1,8 +1,8 @@
 """JSON text and what JMESPath expressions point to in it.
 
 What comes out of a JSON value is text, as near to the stored text as can be: a string gives its characters, a number
-the digits it was stored with (``1.0``, ``1e400``, 2**63), ``true`` and ``false`` their names, an object or array compact
-JSON with its keys in stored order. The AWS provider 3.1.1 delivers strings only; all else is an extension.
+the digits it was stored with (``1.0``, ``1e400``, 2**63), ``true`` and ``false`` their names, an object or array
+compact JSON with its keys in stored order. The AWS provider 3.1.1 delivers strings only; all else is an extension.
 
 Both the value and the expression may be hostile, and neither the JMESPath library nor Python can be interrupted: each
 document has a budget of work, and an evaluation that would exceed it ends with an error. Nothing of a value, keys
@@ -16,13 +16,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, Never, Self
 
-from jmespath.exceptions import (
-    ArityError,
-    EmptyExpressionError,
-    JMESPathTypeError,
-    ParseError,
-    UnknownFunctionError,
-)
+from jmespath import exceptions
 from jmespath.functions import Functions, signature
 from jmespath.parser import Parser
 from jmespath.visitor import Options, TreeInterpreter
@@ -241,14 +235,15 @@ class Document:
             found = _Interpreter(self._work).visit(Parser().parse(path).parsed, self._value)
             if found is not None:
                 return _utf8(_text(found, self._work))
-        except (ArityError, UnknownFunctionError) as error:
-            what = "an unknown function" if isinstance(error, UnknownFunctionError) else "a wrong number of arguments"
-            raise self._wrong(path, f"has {what}") from None
-        except (ParseError, EmptyExpressionError):
+        except exceptions.UnknownFunctionError:
+            raise self._wrong(path, "has an unknown function") from None
+        except exceptions.ArityError:
+            raise self._wrong(path, "has a wrong number of arguments") from None
+        except (exceptions.ParseError, exceptions.EmptyExpressionError):
             raise self._wrong(path, "is not a JMESPath expression") from None
         except _Exhausted:
             raise self._too_much(f"jmesPath {excerpt(path)} needs too much work") from None
-        except (JMESPathTypeError, TypeError, ValueError, ArithmeticError, AttributeError):
+        except (TypeError, ValueError, ArithmeticError, AttributeError):
             raise self._unfit(path) from None
         except RecursionError:
             raise Unusable(

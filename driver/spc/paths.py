@@ -1,6 +1,6 @@
 """Which file names a volume can have.
 
-The rules are those of the driver's writer (driver 1.6.0, ``fileutil/writer.go`` and ``atomic_writer.go``), which refuses
+The rules are those of the writer in driver 1.6.0 (``fileutil/writer.go`` and ``atomic_writer.go``), which refuses
 the whole answer for one bad path, plus ours against names that only look like something else.
 """
 
@@ -63,7 +63,7 @@ def translate(name: str, separator: str) -> str:
 
 
 def clashes(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the pairs of paths that cannot be in one volume: equal, or the first is a file where the second needs a folder."""
+    """Return the pairs that cannot be in one volume: equal, or the first is a file where the second needs a folder."""
     found = []
     # With the slash as the least character, all that is below a folder follows directly after it
     ordered = sorted(path.replace("/", "\0") for path in paths)
