@@ -1,0 +1,1 @@
+"""Measurements against a running provider, with Python alone: ``make bench``. Not tests; nothing here asserts."""
