@@ -21,7 +21,7 @@ TEXT_LIMIT = 256 * 1024
 ITEMS_LIMIT = 1_000
 """Most entries of the outermost list."""
 
-NODES_LIMIT = 50_000
+NODES_LIMIT = 30_000
 """Most nodes, each alias counted as what it stands for."""
 
 DEPTH_LIMIT = 64
@@ -67,7 +67,7 @@ class Mapping(msgspec.Struct, frozen=True):
     def known(self, names: AbcMapping[str, str]) -> dict[str, Field]:
         """Return the fields that ``names`` knows (lower case → name), found in any letter case.
 
-        Of two spellings of one field the last in sorted order wins, as in Go: the usual one, except over all lower case.
+        Of two spellings of a field the last in sorted order wins, as in Go: the usual one, except over all lower case.
         """
         found: dict[str, Field] = {}
         for item in self.fields:

@@ -54,5 +54,3 @@ class Plan(msgspec.Struct, frozen=True):
     objects: tuple[PlannedObject, ...]
     wants: tuple[Want, ...]
     default_mode: int = 0o644
-
-
