@@ -266,6 +266,15 @@ class Resolver:
         fresh = self._lifetimes.fresh
         return max(fresh, self._lifetimes.pinned) if fresh and ref.version and not ref.label else fresh
 
+    def prefetch(self, access: Access, refs: Sequence[SecretRef], deadline: Deadline) -> None:
+        """Read what is not fresh, in as few calls as the stores allow, for the ``resolve`` calls that follow soon.
+
+        Failures are remembered for those calls; here none is raised but that of the identity.
+        """
+        proof = self._auth.prove(access, deadline)
+        self._seen[proof.principal] = self._clock()
+        self._read(proof, refs, deadline)
+
     def forget_unseen(self) -> int:
         """Drop the values of principals that nobody asked for lately, and values too old to serve; return how many."""
         now = self._clock()
