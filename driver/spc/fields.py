@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from driver.errors import InvalidInput, KeyferryError, all_of
-from driver.spc.goyaml import Field, Node, Scalar, Sequence
+from driver.spc.goyaml import Field, InvalidAt, Node, Scalar, Sequence
 from driver.spc.goyaml import Mapping as YamlMapping
 
 OBJECT_FIELDS = (
@@ -90,7 +90,7 @@ class Reader:
 
     def refuse(self, field: str, cause: str, remedy: str) -> None:
         """Note a problem of a field; the cause is followed by field and line."""
-        self.problems.add(self.subject, f"{cause} ({field}, line {self.line_of(field)})", remedy)
+        self.problems.take(InvalidAt(self.subject, cause, remedy, self.line_of(field), field=field))
 
     def node(self, field: str) -> Node | None:
         """Return a field's value; None when it is absent or null."""

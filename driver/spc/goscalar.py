@@ -31,12 +31,18 @@ _NUMBER_LIMIT = 400
 
 def resolve(raw: str) -> str | None:
     """Return the text that a string field gets for a plain scalar; None for a null."""
-    if raw in _NULLS:
-        return None
-    first = raw[0]
-    if first in "+-.0123456789" or raw in _WORDS:
-        return _WORDS.get(raw) or _number(raw, first) or raw
-    return raw
+    return None if raw in _NULLS else _coerced(raw) or raw
+
+
+def is_text(raw: str) -> bool:
+    """Tell whether a plain scalar is a text to Kubernetes, not a number, truth value or null."""
+    return raw not in _NULLS and _coerced(raw) is None
+
+
+def _coerced(raw: str) -> str | None:
+    if raw[0] in "+-.0123456789":
+        return _WORDS.get(raw) or _number(raw, raw[0])
+    return _WORDS.get(raw)
 
 
 def _number(raw: str, first: str) -> str | None:

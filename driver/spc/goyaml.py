@@ -30,6 +30,21 @@ _TAG = "tag:yaml.org,2002:"
 _RESOLVED_TAGS = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "timestamp"))
 
 
+class InvalidAt(InvalidInput):
+    """A broken rule at a line of the text.
+
+    The message says where: after the cause when ``field`` is given, else after the subject. ``what`` is the cause
+    alone, for readers that show the line in their own way.
+    """
+
+    def __init__(self, subject: str, cause: str, remedy: str, line: int, *, field: str = "") -> None:
+        place = f"{subject} (line {line})"
+        super().__init__(subject if field else place, f"{cause} ({field}, line {line})" if field else cause, remedy)
+        self.what = cause
+        self.line = line
+        self.field = field
+
+
 class Scalar(msgspec.Struct, frozen=True):
     """A text: ``go`` is what the AWS provider sees (None: null), ``raw`` what is written. ``line`` counts from 1."""
 
@@ -91,9 +106,10 @@ def load(text: str, subject: str = "objects") -> Node | None:
     composer = _Composer(subject)
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            if type(event) is yaml.DocumentEndEvent:
-                break
             composer.take(event)
+            # As in Go: what follows the root, even in its document, is never looked at
+            if composer.root is not None:
+                break
     except yaml.YAMLError as error:
         raise _malformed(error, text, subject) from None
     except UnicodeEncodeError:
@@ -106,11 +122,11 @@ def _malformed(error: yaml.YAMLError, text: str, subject: str) -> InvalidInput:
     if mark is None:
         return InvalidInput(subject, "not valid YAML: a control character", "remove the character")
     line = mark.line + 1
-    place = f"{subject} (line {line})"
     written = text.split("\n", line)[line - 1] if text.count("\n") >= line - 1 else ""
     if "\t" in written[: len(written) - len(written.lstrip())]:
-        return InvalidInput(place, "not valid YAML: a tab in the indentation", "indent with spaces")
-    return InvalidInput(place, "not valid YAML", "check indentation, quotes, colons and brackets here and a line above")
+        return InvalidAt(subject, "not valid YAML: a tab in the indentation", "indent with spaces", line)
+    remedy = "check indentation, quotes, colons and brackets here and a line above"
+    return InvalidAt(subject, "not valid YAML", remedy, line)
 
 
 class _Frame:
@@ -251,7 +267,7 @@ class _Composer:
             raise self._refused(line, cause, "write fewer or shorter objects")
 
     def _refused(self, line: int, cause: str, remedy: str) -> InvalidInput:
-        return InvalidInput(f"{self._subject} (line {line})", cause, remedy)
+        return InvalidAt(self._subject, cause, remedy, line)
 
 
 def _line(event: yaml.Event) -> int:

@@ -105,18 +105,20 @@ def _entries(text: str, problems: Problems) -> list[Reader]:
 
 
 def _entry(index: int, node: goyaml.Node, problems: Problems) -> Reader | None:
-    place = f"objects[{index}] (line {node.line})"
+    place = f"objects[{index}]"
     if not isinstance(node, goyaml.Mapping):
         empty = isinstance(node, goyaml.Scalar) and node.go is None
         cause = "Empty descriptor entry in SecretProviderClass" if empty else "not a mapping of fields"
-        problems.add(place, cause, "write - objectName: …, or remove the entry")
+        remedy = "write - objectName: …, or remove the entry"
+        problems.take(goyaml.InvalidAt(place, cause, remedy, node.line))
         return None
     entry = Reader(node, _OBJECT_NAMES, place, problems)
     name = entry.text("objectName")
     if not name:
-        problems.add(place, "Object name must be specified", "add objectName: the secret's or parameter's name or ARN")
+        remedy = "add objectName: the secret's or parameter's name or ARN"
+        problems.take(goyaml.InvalidAt(place, "Object name must be specified", remedy, node.line))
         return None
-    entry.subject = name if name.isprintable() and len(name) <= 512 else place
+    entry.subject = name if name.isprintable() and len(name) <= 512 else f"{place} (line {node.line})"
     return entry
 
 
@@ -174,8 +176,8 @@ def _extract(entry: Reader, node: goyaml.Node, mode: int, draft: _Draft) -> Extr
     if isinstance(node, goyaml.Scalar) and node.go is None:
         node = goyaml.Mapping((), node.line)
     if not isinstance(node, goyaml.Mapping):
-        cause = f"an entry of jmesPath is not a mapping (line {node.line})"
-        entry.problems.add(entry.subject, cause, "write - path: … and objectAlias: …")
+        cause, remedy = "an entry is not a mapping", "write - path: … and objectAlias: …"
+        entry.problems.take(goyaml.InvalidAt(entry.subject, cause, remedy, node.line, field="jmesPath"))
         return None
     part = Reader(node, _EXTRACT_NAMES, entry.subject, entry.problems)
     path, alias = part.text("path"), part.text("objectAlias")
@@ -242,5 +244,6 @@ def _tell_clash(one: _Claim, other: _Claim, problems: Problems) -> None:
     else:
         cause = f"its {quoted(second.shown)} and {quoted(first.shown)} of {quoted(first.subject)} need one name"
         cause += " as file and as folder"
-    cause += f" (lines {first.line} and {second.line})"
-    problems.add(second.subject, cause, "give each its own objectAlias")
+    cause += f" (line {first.line} of objects)"
+    remedy = "give each its own objectAlias"
+    problems.take(goyaml.InvalidAt(second.subject, cause, remedy, second.line, field=second.named_by))

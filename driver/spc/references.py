@@ -1,6 +1,7 @@
 """From an object's name, type, versions and regions to what is read: a ``Want``. The rules are AWS provider 3.1.1's."""
 
 from difflib import get_close_matches
+from functools import partial
 
 import msgspec
 
@@ -25,7 +26,7 @@ def want(entry: Reader, settings: Settings) -> Want | None:
     """Return what an object reads, or None after its problems have been noted."""
     name = entry.text("objectName")
     region = entry.text("region") or settings.region
-    check_region(entry.subject, entry.text("region"), entry.problems)
+    check_region(entry.text("region"), partial(entry.refuse, "region"))
     store = _store(entry, name, entry.text("objectType"), region)
     copy = _Copy(name, entry.text("objectVersion"), entry.text("objectVersionLabel"))
     roles = _chain(entry, settings)
@@ -164,4 +165,4 @@ def _chain(entry: Reader, settings: Settings) -> tuple[Role, ...]:
     if not arns and not external_ids:
         return settings.chain
     inherited = tuple(role.arn for role in settings.chain)
-    return chain(entry.subject, arns or inherited, external_ids, entry.problems)
+    return chain(arns or inherited, external_ids, partial(entry.refuse, "roleArn" if arns else "externalId"))

@@ -1,6 +1,7 @@
 """The parameters beside ``objects``: regions, file naming, identity and roles (AWS provider 3.1.1 and our own)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
 
 import msgspec
@@ -20,6 +21,9 @@ PARAMETERS = (
     "roleArn",
     "externalId",
 )
+
+Refuse = Callable[[str, str], None]
+"""Notes a problem: takes cause and remedy."""
 
 _REGION_LIMIT = 63
 _CHAIN_LIMIT = 5
@@ -45,8 +49,8 @@ def read(parameters: Mapping[str, str], region: str, default_mode: int, problems
             problems.add(name, "not a parameter", "set endpoints where keyferry runs: AWS_ENDPOINT_URL or its settings")
     primary = parameters.get("region", "") or region
     failover = parameters.get("failoverRegion", "")
-    check_region("region", primary, problems)
-    check_region("failoverRegion", failover, problems)
+    check_region(primary, partial(problems.add, "region"))
+    check_region(failover, partial(problems.add, "failoverRegion"))
     if failover and failover == primary:
         cause = f"failover region cannot be the same as the primary region {quoted(primary)}"
         problems.add("failoverRegion", cause, "name another region or remove it")
@@ -61,13 +65,13 @@ def read(parameters: Mapping[str, str], region: str, default_mode: int, problems
     )
 
 
-def check_region(subject: str, region: str, problems: Problems) -> None:
+def check_region(region: str, refuse: Refuse) -> None:
     """Note a region that cannot be one. It becomes part of a host name, so it has letters, digits and hyphens only."""
     if not region:
         return
     plain = region.isascii() and region.replace("-", "").isalnum() and not region.startswith("-")
     if not plain or len(region) > _REGION_LIMIT:
-        problems.add(subject, f"{quoted(region)} is not the name of a region", "write a name such as eu-west-1")
+        refuse(f"{quoted(region)} is not the name of a region", "write a name such as eu-west-1")
 
 
 def _separator(text: str, problems: Problems) -> str:
@@ -97,7 +101,7 @@ def _address_type(text: str) -> str:
 def _top_chain(parameters: Mapping[str, str], problems: Problems) -> tuple[Role, ...]:
     roles = _listed("roleArn", parameters.get("roleArn", ""), problems)
     external_ids = _listed("externalId", parameters.get("externalId", ""), problems)
-    return chain("roleArn", roles, external_ids, problems)
+    return chain(roles, external_ids, partial(problems.add, "roleArn"))
 
 
 def _listed(subject: str, text: str, problems: Problems) -> tuple[str, ...]:
@@ -115,7 +119,7 @@ def _listed(subject: str, text: str, problems: Problems) -> tuple[str, ...]:
     return ()
 
 
-def chain(subject: str, arns: Sequence[str], external_ids: Sequence[str], problems: Problems) -> tuple[Role, ...]:
+def chain(arns: Sequence[str], external_ids: Sequence[str], refuse: Refuse) -> tuple[Role, ...]:
     """Return the roles to assume, in order.
 
     One text may hold several ARNs, separated by commas. An external id belongs to the last role; as many of them as
@@ -124,13 +128,13 @@ def chain(subject: str, arns: Sequence[str], external_ids: Sequence[str], proble
     roles = [arn.strip() for arn in arns[0].split(",")] if len(arns) == 1 else list(arns)
     ids = _one_each(external_ids, len(roles))
     for arn in roles:
-        _check_role(subject, arn, problems)
+        _check_role(arn, refuse)
     for external_id in filter(None, ids):
-        _check_external_id(subject, external_id, problems)
+        _check_external_id(external_id, refuse)
     if len(ids) > len(roles):
-        problems.add(subject, "externalId without a role that it belongs to", "set as many externalId as roleArn")
+        refuse("externalId without a role that it belongs to", "set as many externalId as roleArn")
     if len(roles) > _CHAIN_LIMIT:
-        problems.add(subject, f"more than {_CHAIN_LIMIT} roles in a chain", "shorten it")
+        refuse(f"more than {_CHAIN_LIMIT} roles in a chain", "shorten it")
     missing = len(roles) - len(ids)
     return tuple(Role(arn, external) for arn, external in zip_longest(roles, [""] * missing + ids, fillvalue=""))
 
@@ -141,14 +145,14 @@ def _one_each(external_ids: Sequence[str], roles: int) -> list[str]:
     return [part.strip() for part in parts] if roles > 1 and len(parts) == roles else list(external_ids)
 
 
-def _check_role(subject: str, arn: str, problems: Problems) -> None:
+def _check_role(arn: str, refuse: Refuse) -> None:
     parts = arn.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or parts[2] != "iam" or not parts[5].startswith("role/"):
         cause = f"{quoted(arn)} is not the ARN of a role"
-        problems.add(subject, cause, "write arn:aws:iam::<account>:role/<name>, several separated by commas")
+        refuse(cause, "write arn:aws:iam::<account>:role/<name>, several separated by commas")
 
 
-def _check_external_id(subject: str, text: str, problems: Problems) -> None:
+def _check_external_id(text: str, refuse: Refuse) -> None:
     known = text.isascii() and all(c.isalnum() or c in _EXTERNAL_ID_SIGNS for c in text)
     if not known or not 2 <= len(text) <= 1224:
-        problems.add(subject, "externalId is not one", "write 2 to 1224 letters, digits or signs of _+=,.@:/-")
+        refuse("externalId is not one", "write 2 to 1224 letters, digits or signs of _+=,.@:/-")

@@ -189,7 +189,7 @@ REFUSED = [
     pytest.param(
         twice(", objectAlias: one", ", objectAlias: one"),
         {},
-        "a: found duplicate object alias: its file 'one' is also the file of 'a' (lines 1 and 2)",
+        "its file 'one' is also the file of 'a' (line 1 of objects) (objectAlias, line 2)",
         id="183: the same with alias twice",
     ),
     pytest.param(
@@ -346,7 +346,12 @@ REFUSED = [
         f"- {{objectName: a, {SM}, jmesPath: {{b: c}}}}", {}, "jmesPath is not a list", id="jmesPath is mapping"
     ),
     pytest.param(f"- {{objectName: a, {SM}, jmesPath: user}}", {}, "jmesPath is not a list", id="jmesPath is text"),
-    pytest.param(f"- {{objectName: a, {SM}, jmesPath: [user]}}", {}, "entry of jmesPath is not", id="extract is text"),
+    pytest.param(
+        f"- {{objectName: a, {SM}, jmesPath: [user]}}",
+        {},
+        "an entry is not a mapping (jmesPath, line 1)",
+        id="extract is text",
+    ),
     pytest.param(f"- {{objectName: a, {SM}, jmesPath: [~]}}", {}, "Path must be specified", id="extract is null"),
     pytest.param(
         f"- {{objectName: a, {SM}, failoverObject: b}}", BACKUP, "failoverObject is not a", id="failover is text"
@@ -378,7 +383,7 @@ REFUSED = [
     pytest.param(
         f"- {{objectName: a/b, {SM}}}\n- {{objectName: a, {SM}}}",
         KEPT,
-        "a: its 'a' and 'a/b' of 'a/b' need one name as file and as folder (lines 1 and 2)",
+        "a: its 'a' and 'a/b' of 'a/b' need one name as file and as folder (line 1 of objects) (objectName, line 2)",
         id="file and folder",
     ),
     pytest.param(
@@ -391,7 +396,7 @@ REFUSED = [
         f"- {{objectName: a, {SM}, objectAlias: x}}\n- {{objectName: a, {SM}, objectAlias: y}}\n"
         f"- {{objectName: a, {SM}, objectAlias: x}}",
         {},
-        "its file 'x' is also the file of 'a' (lines 1 and 3)",
+        "its file 'x' is also the file of 'a' (line 1 of objects) (objectAlias, line 3)",
         id="first and third",
     ),
     pytest.param(f"- {{objectName: '/', {SM}}}", KEPT, "its file name is empty", id="empty file name"),
