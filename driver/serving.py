@@ -30,9 +30,6 @@ from driver.model import Clock
 
 log = logging.getLogger(__name__)
 
-INSTANCE = "keyferry-instance"
-"""Trailing metadata of Version: which process answered."""
-
 PATH_LIMIT = 107
 """Longest path of a Unix socket in bytes (unix(7))."""
 
@@ -85,7 +82,7 @@ class _Counted(grpc.GenericRpcHandler):
         self._calls = calls
         self._methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
         name = handler_call_details.method
         if name not in self._methods:
             found = self._handler.service(handler_call_details)
@@ -255,10 +252,11 @@ def _answers(path: Path) -> bool:
         return client.connect_ex(os.fspath(path)) not in {errno.ENOENT, errno.ECONNREFUSED}
 
 
-def leads_here(path: ProviderSocket, instance: str, seconds: float = 2.0) -> str:
+def leads_here(path: ProviderSocket, instance: tuple[str, str], seconds: float = 2.0) -> str:
     """Return why the path does not lead to a working server of this process, or an empty text.
 
-    A new connection for every check: what a driver that starts now would see.
+    ``instance`` is what our Version leaves in its trailing metadata. Every check makes a new connection and sees what a
+    driver that starts now would see.
     """
     if not path.published:
         return ""  # a predecessor is still there: waiting is healthy
@@ -271,8 +269,7 @@ def leads_here(path: ProviderSocket, instance: str, seconds: float = 2.0) -> str
             _, call = version.with_call(b"", timeout=seconds)
         except grpc.RpcError as error:
             return f"Version was not answered: {error.code().name}"
-    found = dict(call.trailing_metadata()).get(INSTANCE)
-    return "" if found == instance else "another process answered on the socket"
+    return "" if instance in map(tuple, call.trailing_metadata()) else "another process answered on the socket"
 
 
 def drain(server: grpc.Server, path: ProviderSocket, calls: Calls, *, grace: float = 30.0) -> int:

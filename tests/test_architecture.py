@@ -255,8 +255,3 @@ def test_every_command_has_a_module_with_add_arguments_and_main(name: str) -> No
     module = import_module(f"driver.cli.{name}")
     assert callable(module.add_arguments)
     assert callable(module.main)
-
-
-def test_every_module_of_commands_is_a_command_or_belongs_to_one() -> None:
-    modules = {Path(name).stem for name in MODULES if name.startswith("cli/")} - {"__init__"}
-    assert {name for name in modules if name not in COMMANDS and name.split("_")[0] not in COMMANDS} == set()

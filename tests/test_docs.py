@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from driver.cli import COMMANDS
+from driver.cli import COMMANDS, lint
 from driver.config import PROVIDER_OPTIONS
 from driver.errors import KeyferryError
 from driver.metrics import METRICS
@@ -92,8 +92,6 @@ def test_every_manifest_parses(page: str) -> None:
 
 @every_page
 def test_every_secret_provider_class_passes_the_linter(page: str, tmp_path: Path) -> None:
-    from driver.cli import lint
-
     classes = [document for document in manifests(page) if document.get("kind") == "SecretProviderClass"]
     file = tmp_path / "classes.yaml"
     file.write_text(yaml.safe_dump_all(classes))

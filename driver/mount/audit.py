@@ -22,7 +22,7 @@ def head(pod: Pod, service_account: str, now: float) -> bytes:
 
 
 def tails(reads: Iterable[Read]) -> list[bytes]:
-    """Return the end of every line: which secret, which version, from where. A parameter path gives a line per child."""
+    """Return the end of every line: which secret, which version, from where; one per child of a parameter path."""
     return [_tail(name, value, read.source) for read in reads for name, value in _values(read.ref, read.value)]
 
 
