@@ -1,0 +1,197 @@
+"""Reads secrets: as many as possible with BatchGetSecretValue, the rest one by one.
+
+A batch is an offer that AWS may refuse (IAM grants it on its own, and it has a quota of 100 a second for the whole
+account); what a batch did not bring is read by itself, so that no reference is ever lost.
+API pages: Secrets Manager "BatchGetSecretValue", "GetSecretValue".
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from threading import Lock
+
+import msgspec
+from cachetools import TTLCache
+
+from driver.aws.failures import Asked, Refusal, translate
+from driver.aws.transport import Operation, Order, Transport
+from driver.errors import AccessDenied, KeyferryError, NotFound, Throttled, Unavailable
+from driver.fanout import Fanout
+from driver.model import AuthMethod, Clock, Principal, SecretRef, SecretValue
+from driver.resolve import Call, Outcome
+
+BATCH = 20
+"""Ids in one BatchGetSecretValue."""
+PAGES = 50
+"""Pages of one batch that are asked for: an endpoint that goes on for ever is not AWS."""
+WIDTH = 8
+"""Single reads of one call side by side."""
+REFUSED_SECONDS = 3_600.0
+"""For how long a principal that may not use the batch is not asked to try again."""
+THROTTLED_SECONDS = 60.0
+"""For how long a region whose batch quota is spent is asked one by one."""
+
+
+class _Secret(msgspec.Struct):
+    ARN: str
+    Name: str
+    VersionId: str
+    SecretString: str | None = None
+    SecretBinary: bytes | None = None
+
+
+class _Error(msgspec.Struct):
+    SecretId: str = ""
+    ErrorCode: str = ""
+    Message: str | None = ""
+
+
+class _Batch(msgspec.Struct):
+    SecretValues: list[_Secret] | None = None
+    Errors: list[_Error] | None = None
+    NextToken: str | None = None
+
+
+GET = Operation("secretsmanager", "GetSecretValue", msgspec.json.Decoder(_Secret).decode)
+BATCH_GET = Operation("secretsmanager", "BatchGetSecretValue", msgspec.json.Decoder(_Batch).decode)
+
+
+class SecretsManager:
+    """A Backend. Lives as long as the process; safe for many threads."""
+
+    def __init__(self, transport: Transport, fanout: Fanout, clock: Clock = time.monotonic) -> None:
+        self._transport = transport
+        self._fanout = fanout
+        self._lock = Lock()
+        self._refused: TTLCache[tuple[Principal, str], bool] = TTLCache(4_096, REFUSED_SECONDS, clock)
+        self._throttled: TTLCache[str, bool] = TTLCache(256, THROTTLED_SECONDS, clock)
+
+    def fetch(self, call: Call, refs: Sequence[SecretRef]) -> Mapping[SecretRef, Outcome]:
+        """Return an outcome for every reference (``driver.resolve.Backend``)."""
+        outcomes: dict[SecretRef, Outcome] = {}
+        latest = [ref for ref in refs if not ref.version and not ref.label]
+        if len(latest) > 1 and self._batch_is_open(call):
+            parts = [latest[i : i + BATCH] for i in range(0, len(latest), BATCH)]
+            for found in self._fanout.run([partial(self._batch, call, part) for part in parts], WIDTH):
+                outcomes.update(found)
+        left = [ref for ref in refs if ref not in outcomes]
+        singles = self._fanout.run([partial(self._single, call, ref) for ref in left], WIDTH)
+        outcomes.update(zip(left, singles, strict=True))
+        return outcomes
+
+    def _batch_is_open(self, call: Call) -> bool:
+        with self._lock:
+            return (call.principal, call.region) not in self._refused and call.region not in self._throttled
+
+    def _batch(self, call: Call, refs: Sequence[SecretRef]) -> dict[SecretRef, Outcome]:
+        """Return what a batch settles; a reference that is not in the result is to be read by itself."""
+        if len(refs) < 2 or not self._batch_is_open(call):
+            return {}
+        ids = list(dict.fromkeys(ref.name for ref in refs))
+        try:
+            return _settled(call, refs, *self._pages(call, ids))
+        except AccessDenied:
+            with self._lock:
+                self._refused[call.principal, call.region] = True
+        except Throttled:
+            with self._lock:
+                self._throttled[call.region] = True
+        except Unavailable as error:
+            return dict.fromkeys(refs, error)
+        except KeyferryError:
+            pass  # one id that AWS takes for malformed spoils the whole batch
+        return {}
+
+    def _pages(self, call: Call, ids: Sequence[str]) -> tuple[list[tuple[_Secret, str]], list[_Error]]:
+        """Return the secrets, each with its request id, and the errors of all pages."""
+        secrets: list[tuple[_Secret, str]] = []
+        errors: list[_Error] = []
+        token = None
+        asked = _asked(call, "secretsmanager:BatchGetSecretValue", f"{len(ids)} secrets")
+        order = Order(call.region, call.credentials, call.principal, call.deadline, asked)
+        for _ in range(PAGES):
+            wanted = {"SecretIdList": ids} | ({"NextToken": token} if token else {})
+            page, request_id, _ = self._transport.call(BATCH_GET, msgspec.json.encode(wanted), order)
+            secrets.extend((secret, request_id) for secret in page.SecretValues or ())
+            errors.extend(page.Errors or ())
+            token = page.NextToken
+            if not token:
+                break
+        return secrets, errors
+
+    def _single(self, call: Call, ref: SecretRef) -> Outcome:
+        wanted = {"SecretId": ref.name}
+        if ref.version:
+            wanted["VersionId"] = ref.version
+        if ref.label:
+            wanted["VersionStage"] = ref.label
+        asked = _asked(call, "secretsmanager:GetSecretValue", ref.name, ref)
+        order = Order(call.region, call.credentials, call.principal, call.deadline, asked)
+        try:
+            secret, request_id, _ = self._transport.call(GET, msgspec.json.encode(wanted), order)
+        except KeyferryError as error:
+            return error
+        if not _is(secret, ref.name):
+            return Unavailable(ref.name, "AWS answered with another secret", "check what answers at the endpoint")
+        return _value(secret, request_id)
+
+
+def _settled(
+    call: Call, refs: Iterable[SecretRef], secrets: Iterable[tuple[_Secret, str]], errors: Iterable[_Error]
+) -> dict[SecretRef, Outcome]:
+    """Match what came back to what was asked, by ARN and by name; order and repeats do not matter.
+
+    Only an answer and a plain denial settle a reference: everything else gets a read of its own, whose error is exact
+    (a batch, say, does not find a secret by a part of its ARN).
+    """
+    known: dict[str, tuple[_Secret, str]] = {}
+    for secret, request_id in secrets:
+        for name in (secret.ARN, secret.Name, _partial(secret.ARN)):
+            known.setdefault(name, (secret, request_id))
+    failed = {error.SecretId: error for error in errors}
+    settled: dict[SecretRef, Outcome] = {}
+    for ref in refs:
+        if ref.name in known:
+            settled[ref] = _value(*known[ref.name])
+        elif ref.name in failed:
+            error = failed[ref.name]
+            asked = _asked(call, "secretsmanager:GetSecretValue", ref.name, ref)
+            outcome = translate(Refusal(400, error.ErrorCode, error.Message or ""), asked)
+            final = isinstance(outcome, AccessDenied) or (
+                isinstance(outcome, NotFound) and not ref.name.startswith("arn:")
+            )
+            if final:
+                settled[ref] = outcome
+    return settled
+
+
+def _partial(arn: str) -> str:
+    """Return an ARN without the six random characters that end it, for which ARNs in manifests may be cut."""
+    head, dash, tail = arn.rpartition("-")
+    return head if dash and len(tail) == 6 else arn
+
+
+def _is(secret: _Secret, name: str) -> bool:
+    return name in {secret.Name, secret.ARN, _partial(secret.ARN)}
+
+
+def _value(secret: _Secret, request_id: str) -> SecretValue:
+    if secret.SecretString is not None:
+        content = secret.SecretString.encode()
+    else:
+        content = secret.SecretBinary or b""
+    return SecretValue(content, secret.ARN, secret.VersionId, request_id=request_id)
+
+
+def _asked(call: Call, permission: str, name: str, ref: SecretRef | None = None) -> Asked:
+    version, label = (ref.version, ref.label) if ref else ("", "")
+    return Asked(permission, name, call.region, who(call.principal), version, label)
+
+
+def who(principal: Principal) -> str:
+    """Return the words for a principal in an error."""
+    if principal.role:
+        return principal.role
+    if principal.method is AuthMethod.AMBIENT:
+        return "the process's own identity"
+    return f"service account {principal.namespace}/{principal.service_account}"
