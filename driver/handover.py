@@ -69,10 +69,14 @@ def connections(bound: str) -> dict[int, socket.socket]:
     """Return duplicates of this process's accepted connections on a socket that was bound as ``bound``, by inode."""
     found: dict[int, socket.socket] = {}
     with suppress(FileNotFoundError):  # not Linux
-        for descriptor in _DESCRIPTORS.iterdir():
+        # Listed first: the duplicates that are made on the way are not to be found again
+        for descriptor in list(_DESCRIPTORS.iterdir()):
             connection = _accepted(int(descriptor.name), bound)
-            if connection is not None:
-                found[os.fstat(connection.fileno()).st_ino] = connection
+            if connection is None:
+                continue
+            kept = found.setdefault(os.fstat(connection.fileno()).st_ino, connection)
+            if kept is not connection:
+                connection.close()
     return found
 
 

@@ -50,7 +50,7 @@ OPERATIONS = (
     "GetParametersByPath",
     "AssumeRole",
     "AssumeRoleWithWebIdentity",
-    "AssumeRoleForPodIdentity",
+    "PodIdentity",
     "GetServiceAccount",
     OTHER,
 )

@@ -275,6 +275,10 @@ class Resolver:
         self._seen[proof.principal] = self._clock()
         self._read(proof, refs, deadline)
 
+    def weight(self) -> float:
+        """Return the bytes of the values that are kept, roughly."""
+        return self._values.weight()
+
     def forget_unseen(self) -> int:
         """Drop the values of principals that nobody asked for lately, and values too old to serve; return how many."""
         now = self._clock()

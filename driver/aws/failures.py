@@ -19,6 +19,7 @@ from driver.errors import (
     Unavailable,
     Unusable,
 )
+from driver.model import AuthMethod, Principal
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -33,6 +34,15 @@ class Asked(msgspec.Struct, frozen=True):
     who: str
     version: str = ""
     label: str = ""
+
+
+def who(principal: Principal) -> str:
+    """Return the words for an identity."""
+    if principal.role:
+        return principal.role
+    if principal.method is AuthMethod.AMBIENT:
+        return "the process's own identity"
+    return f"service account {principal.namespace}/{principal.service_account}"
 
 
 class Refusal(msgspec.Struct, frozen=True):

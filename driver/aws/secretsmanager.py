@@ -5,6 +5,7 @@ account); what a batch did not bring is read by itself, so that no reference is 
 API pages: Secrets Manager "BatchGetSecretValue", "GetSecretValue".
 """
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -13,12 +14,14 @@ from threading import Lock
 import msgspec
 from cachetools import TTLCache
 
-from driver.aws.failures import Asked, Refusal, translate
+from driver.aws.failures import Asked, Refusal, translate, who
 from driver.aws.transport import Operation, Order, Transport
-from driver.errors import AccessDenied, KeyferryError, NotFound, Throttled, Unavailable
+from driver.errors import AccessDenied, IdentityRefused, KeyferryError, NotFound, Throttled, Unavailable, Unusable
 from driver.fanout import Fanout
-from driver.model import AuthMethod, Clock, Principal, SecretRef, SecretValue
+from driver.model import Clock, Principal, SecretRef, SecretValue
 from driver.resolve import Call, Outcome
+
+log = logging.getLogger(__name__)
 
 BATCH = 20
 """Ids in one BatchGetSecretValue."""
@@ -96,10 +99,11 @@ class SecretsManager:
         except Throttled:
             with self._lock:
                 self._throttled[call.region] = True
-        except Unavailable as error:
-            return dict.fromkeys(refs, error)
-        except KeyferryError:
-            pass  # one id that AWS takes for malformed spoils the whole batch
+        except (Unavailable, IdentityRefused) as error:
+            return {ref: type(error)(ref.name, error.cause, error.remedy) for ref in refs}
+        except KeyferryError as error:
+            # most likely one id that AWS takes for malformed: it spoils the whole batch
+            log.info("a batch was refused: reading one by one", extra={"reason": error.reason, "region": call.region})
         return {}
 
     def _pages(self, call: Call, ids: Sequence[str]) -> tuple[list[tuple[_Secret, str]], list[_Error]]:
@@ -108,7 +112,7 @@ class SecretsManager:
         errors: list[_Error] = []
         token = None
         asked = _asked(call, "secretsmanager:BatchGetSecretValue", f"{len(ids)} secrets")
-        order = Order(call.region, call.credentials, call.principal, call.deadline, asked)
+        order = Order(call.region, call.credentials, call.principal, call.deadline, asked, patient=False)
         for _ in range(PAGES):
             wanted = {"SecretIdList": ids} | ({"NextToken": token} if token else {})
             page, request_id, _ = self._transport.call(BATCH_GET, msgspec.json.encode(wanted), order)
@@ -137,17 +141,16 @@ class SecretsManager:
 
 
 def _settled(
-    call: Call, refs: Iterable[SecretRef], secrets: Iterable[tuple[_Secret, str]], errors: Iterable[_Error]
+    call: Call, refs: Iterable[SecretRef], secrets: Sequence[tuple[_Secret, str]], errors: Iterable[_Error]
 ) -> dict[SecretRef, Outcome]:
     """Match what came back to what was asked, by ARN and by name; order and repeats do not matter.
 
     Only an answer and a plain denial settle a reference: everything else gets a read of its own, whose error is exact
     (a batch, say, does not find a secret by a part of its ARN).
     """
-    known: dict[str, tuple[_Secret, str]] = {}
-    for secret, request_id in secrets:
-        for name in (secret.ARN, secret.Name, _partial(secret.ARN)):
-            known.setdefault(name, (secret, request_id))
+    known = {_partial(found[0].ARN): found for found in secrets}
+    # an exact name goes before a cut one: an ARN may look like another's without its end
+    known.update((name, found) for found in secrets for name in (found[0].ARN, found[0].Name))
     failed = {error.SecretId: error for error in errors}
     settled: dict[SecretRef, Outcome] = {}
     for ref in refs:
@@ -157,12 +160,14 @@ def _settled(
             error = failed[ref.name]
             asked = _asked(call, "secretsmanager:GetSecretValue", ref.name, ref)
             outcome = translate(Refusal(400, error.ErrorCode, error.Message or ""), asked)
-            final = isinstance(outcome, AccessDenied) or (
-                isinstance(outcome, NotFound) and not ref.name.startswith("arn:")
-            )
-            if final:
+            if _final(outcome, ref):
                 settled[ref] = outcome
     return settled
+
+
+def _final(outcome: KeyferryError, ref: SecretRef) -> bool:
+    by_name = not ref.name.startswith("arn:")
+    return isinstance(outcome, AccessDenied) or (by_name and isinstance(outcome, NotFound | Unusable))
 
 
 def _partial(arn: str) -> str:
@@ -176,22 +181,10 @@ def _is(secret: _Secret, name: str) -> bool:
 
 
 def _value(secret: _Secret, request_id: str) -> SecretValue:
-    if secret.SecretString is not None:
-        content = secret.SecretString.encode()
-    else:
-        content = secret.SecretBinary or b""
+    content = secret.SecretString.encode() if secret.SecretString is not None else secret.SecretBinary or b""
     return SecretValue(content, secret.ARN, secret.VersionId, request_id=request_id)
 
 
 def _asked(call: Call, permission: str, name: str, ref: SecretRef | None = None) -> Asked:
     version, label = (ref.version, ref.label) if ref else ("", "")
     return Asked(permission, name, call.region, who(call.principal), version, label)
-
-
-def who(principal: Principal) -> str:
-    """Return the words for a principal in an error."""
-    if principal.role:
-        return principal.role
-    if principal.method is AuthMethod.AMBIENT:
-        return "the process's own identity"
-    return f"service account {principal.namespace}/{principal.service_account}"

@@ -163,17 +163,9 @@ class Endpoints:
             return self._rules[service]
 
     def _endpoint(self, url: str, region: str, service: str, source: str) -> Endpoint:
-        parts = _parts(url, source)
-        tls = parts.scheme == "https"
-        return Endpoint(
-            tls=tls,
-            host=str(parts.hostname),
-            port=parts.port or (443 if tls else 80),
-            path=quote(unquote(parts.path), safe="/~") or "/",
-            signing_region=region,
-            signing_name=service,
-            proxy=self._proxy(parts),
-        )
+        direct = endpoint_of(url, source)
+        proxy = self._proxy(_parts(url, source))
+        return msgspec.structs.replace(direct, signing_region=region, signing_name=service, proxy=proxy)
 
     def _proxy(self, parts: SplitResult) -> Proxy | None:
         url = self._sdk.proxies.get(parts.scheme)
@@ -192,6 +184,14 @@ class Endpoints:
             if self._context is None:
                 self._context = _context(self._sdk.ca_bundle)
             return self._context
+
+
+def endpoint_of(url: str, source: str) -> Endpoint:
+    """Return the endpoint at a URL, reached without a proxy. Raises InvalidInput naming ``source``."""
+    parts = _parts(url, source)
+    tls = parts.scheme == "https"
+    path = quote(unquote(parts.path), safe="/~") or "/"
+    return Endpoint(tls, str(parts.hostname), parts.port or (443 if tls else 80), path)
 
 
 def parse_proxy(url: str, source: str) -> Proxy:

@@ -63,17 +63,22 @@ class Operation(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Where and for whom a call is made. ``credentials`` None: unsigned. ``payer``: whose retries and pace it uses."""
+    """Where and for whom a call is made.
+
+    ``credentials`` None: unsigned. ``payer``: whose retries and pace it uses. ``patient``: waits and tries again when
+    it is throttled; one that is not has something better to do.
+    """
 
     region: str
     credentials: Credentials | None
     payer: Hashable
     deadline: Deadline
     asked: Asked
+    patient: bool = True
 
 
 class Reply(NamedTuple, Generic[T]):
-    """What came back. ``moment`` is AWS's wall clock, or ours where it sent none."""
+    """What came back. ``moment`` is STS's wall clock, or ours where it sent none; 0 for other services."""
 
     result: T
     request_id: str
@@ -138,7 +143,7 @@ class Transport:
         if isinstance(error, _Lasting) or order.deadline.remaining() <= 0:
             return True
         if isinstance(error, Throttled):
-            return state.attempt_number >= THROTTLED_ATTEMPTS
+            return not order.patient or state.attempt_number >= THROTTLED_ATTEMPTS
         return state.attempt_number >= ATTEMPTS or not self._budgets.spend((order.payer, order.region))
 
     def _attempt(self, operation: Operation[T], body: bytes, order: Order) -> Reply[T]:
@@ -150,7 +155,7 @@ class Transport:
     def _in_turn(self, operation: Operation[T], body: bytes, order: Order) -> Reply[T]:
         """Make one attempt when its turn has come, and learn from how it ended."""
         unsigned = order.credentials is None
-        key = (operation.service, order.region, None if unsigned else order.payer)
+        key = (operation.name, order.region, None if unsigned else order.payer)
         contact = self._contact(order.region) if unsigned else None
         ticket = contact.enter(order.deadline) if contact else None
         began, served = self._clock(), False
@@ -161,7 +166,8 @@ class Transport:
             reply = self._once(operation, body, order)
             served = True
         except Throttled:
-            self._paces.throttled(key, began)
+            if order.patient:
+                self._paces.throttled(key, began)
             raise
         finally:
             if contact and ticket:
@@ -223,17 +229,17 @@ class Transport:
         return pool
 
     def _understood(self, operation: Operation[T], answer: Answer, asked: Asked) -> Reply[T]:
-        moment = self._moment(answer)
         if answer.status != 200:
             error = translate(refusal_of(answer), asked)
             if isinstance(error, ClockSkewed):
-                self._offset = moment - self._wall()
+                self._offset = self._moment(answer) - self._wall()
             raise error
         try:
             result = operation.read(answer.body)
         except (ValueError, msgspec.MsgspecError, RecursionError):
             cause = f"{asked.permission} in {asked.region}: the answer makes no sense"
             raise Unavailable(asked.name, cause, "check what answers at the endpoint") from None
+        moment = self._moment(answer) if operation.service == "sts" else 0.0
         return Reply(result, answer.headers.get("x-amzn-requestid", ""), moment)
 
     def _moment(self, answer: Answer) -> float:
