@@ -11,6 +11,7 @@ import datetime as dt
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
@@ -174,12 +175,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=4566)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds")
     parser.add_argument("--certificate", type=Path, help="folder for a new certificate fakeaws.pem; speaks TLS then")
+    parser.add_argument("--control-port", type=int, help="a second, plain port to the same world; 0: any")
     given = parser.parse_args()
     world = World(generous=True, verify=False)
     world.latency = given.latency
     pem = certificate(given.certificate) if given.certificate else None
-    with FakeAws(world, certificate=pem, port=given.port) as fake:
-        print(f"fake AWS at {fake.url}", flush=True)  # noqa: T201 - it is a command
+    with FakeAws(world, certificate=pem, port=given.port) as fake, ExitStack() as more:
+        urls = [fake.url]
+        if given.control_port is not None:
+            urls.append(more.enter_context(FakeAws(world, port=given.control_port)).url)
+        print("fake AWS at", *urls, flush=True)  # noqa: T201 - it is a command
         threading.Event().wait()
 
 

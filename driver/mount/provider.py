@@ -71,6 +71,7 @@ class Outcome:
     """How the Mount of a known pod ended. ``error`` is None for a success; ``stale`` counts stale values."""
 
     pod: Pod
+    provider_class: str
     error: KeyferryError | None
     stale: int = 0
 
@@ -176,8 +177,8 @@ class Provider:
             reason = error.gravest.reason if isinstance(error, Failures) else error.reason
             said = {telemetry.CODE: code, telemetry.REASON: reason, telemetry.STATUS: text}
             log.warning("Mount refused", extra=_about(call) | said)
-        if call.request:
-            self._reports.tell(Outcome(call.request.pod, error, call.stale))
+        if request := call.request:
+            self._reports.tell(Outcome(request.pod, request.provider_class, error, call.stale))
 
     def _mount(self, raw: bytes, deadline: Deadline, call: _Call) -> bytes:
         message = _decoded(raw)

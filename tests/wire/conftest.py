@@ -42,12 +42,17 @@ class StubResolver:
 class Up:
     """A provider that serves, and what it reported."""
 
-    def __init__(self, directory: Path, workers: int = 256, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        workers: int = 256,
+        limits: Limits | None = None,
+        audit: Callable[[bytes], object] = lambda _: None,
+    ) -> None:
         self.resolver = StubResolver()
         self.metrics = Metrics()
-        self.audit: list[bytes] = []
         self.outcomes: list[Outcome] = []
-        reports = Reports(self.metrics, self.audit.append, self.outcomes.append)
+        reports = Reports(self.metrics, audit, self.outcomes.append)
         self.provider = Provider(self.resolver, lambda _: "eu-west-1", reports, limits=limits)
         self.calls = Calls()
         self.server = grpc_server(handlers(self.provider), self.calls, workers=workers)

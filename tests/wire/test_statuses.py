@@ -127,7 +127,7 @@ def test_version_is_answered_while_all_threads_wait_for_aws(start: Start) -> Non
         version: Any = dialled.unary_unary(VERSION, response_deserializer=wire.VersionResponse.FromString)
         began = time.monotonic()
         answer = version(b"", timeout=5)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 0.9
         assert (answer.version, answer.runtime_name, answer.runtime_version) == ("v1alpha1", "keyferry", __version__)
         assert [each.result()[0] for each in pending] == ["OK"] * 4
 

@@ -1,0 +1,46 @@
+"""Audit records."""
+
+import json
+
+from driver.model import Pod, Read, SecretRef, SecretValue, Source, Store
+from driver.mount import audit
+
+POD = Pod("shop", 'a"b', "u-1")
+
+
+def records(*reads: Read) -> list[dict[str, str]]:
+    text = audit.lines(audit.head(POD, "app", 0.5), audit.tails(reads))
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def read(value: SecretValue, store: Store = Store.SECRETS_MANAGER) -> Read:
+    return Read(SecretRef(store, "db", "eu-west-1"), value, Source.AWS, 0.0)
+
+
+def test_a_record_says_who_what_when_and_never_the_value() -> None:
+    (record,) = records(read(SecretValue(b"s3cret", "arn:db", "v1", "stamp", "r-1")))
+    assert record == {
+        "time": "1970-01-01T00:00:00.500+00:00",
+        "namespace": "shop",
+        "pod": 'a"b',
+        "uid": "u-1",
+        "service_account": "app",
+        "secret": "arn:db",
+        "version": "v1",
+        "source": "aws",
+        "request_id": "r-1",
+    }
+
+
+def test_a_value_without_an_arn_is_told_by_name() -> None:
+    assert records(read(SecretValue(b"", "", "7")))[0]["secret"] == "db"
+
+
+def test_a_path_leaves_one_record_per_parameter() -> None:
+    children = tuple((name, SecretValue(b"x", arn, "1")) for name, arn in (("a", "arn:a"), ("b", "")))
+    found = records(read(SecretValue(b"", "", "1", children=children), Store.PARAMETER_PATH))
+    assert [record["secret"] for record in found] == ["arn:a", "db/b"]
+
+
+def test_nothing_read_leaves_nothing() -> None:
+    assert records() == []
