@@ -1,35 +1,48 @@
 """keyferry ferries AWS Secrets Manager and Parameter Store values into Kubernetes pods. This is the map.
 
-A Mount, from door to door: ``mount.server`` takes the driver's call → ``mount.attributes`` reads the request and checks the
-pod's token → ``spc.objects`` parses the SecretProviderClass → ``resolve`` fetches through ``aws``, shared and cached →
-``spc.files`` renders the files → ``mount.server`` answers. Parse and render are pure; only ``resolve`` and below wait.
+A Mount, from door to door: ``mount.server`` takes the driver's call → ``mount.attributes`` reads the request and checks
+the pod's token → ``spc.objects`` parses the SecretProviderClass → ``resolve`` fetches through ``aws``, shared and kept →
+``spc.files`` renders the files → ``mount.provider`` answers. Parse and render are pure; only ``resolve`` and below wait.
 
     cli/                 one small module per command; the only place that prints
-        provider.py      the DaemonSet's process
+        provider.py      the DaemonSet's process, from its settings to its exit
         lint.py          check manifests: file, line, every problem
         mount.py         what would a pod get? asks a provider, or reads AWS itself
-        policy.py        the least IAM policy for a manifest
+        policy.py        the least IAM policy and trust policy for a manifest
         demo.py          a mount and a rotation on a laptop
         version.py       versions of what it stands on
+        classes.py       finds the SecretProviderClasses of YAML files, with their lines
+        iam.py           IAM statements for a plan (pure)
+        request.py       the driver's side of a Mount: request, call, answer
+        source.py        where a person's mount gets its files: a provider or AWS
+        standin.py       an API server with one service account, for the demo
+        volume.py        files as a tree to look at, or written to a folder
     app.py               composition root: the only file that names concrete classes
     config.py            settings: one table for flags, variables, defaults, help, README
     mount/               the door for the Secrets Store CSI driver
         server.py        gRPC: a request's bytes in, an answer's bytes or a status out
+        provider.py      a Mount from bytes to bytes, and what is told about it
         attributes.py    what a request says: parameters, pod, token claims (pure)
-    serving.py           socket, gRPC server, health and metrics HTTP, signals, drain
+        memo.py          parsed manifests and finished answers
+        audit.py         one line per secret read (pure)
+        events.py        when a pod deserves a Warning Event
+    serving.py           the socket and the gRPC server behind it
+    handover.py          leaving connections without losing a call; signals
+    health.py            /healthz, /readyz, /metrics
     resolve.py           whose identity, which values: fetched once, all or nothing
     spc/                 SecretProviderClass: parameters → plan; plan and values → files (pure)
     aws/                 identities, credentials, transport, Secrets Manager, Parameter Store
     kube.py              the few Kubernetes calls, over plain HTTPS
     cache.py             bounded store; concurrent loads of one key are one flight
     fanout.py            jobs side by side, without ever waiting for a thread
-    telemetry.py         logs, audit records, metrics
+    telemetry.py         where log lines and audit records go, without holding up a Mount
+    metrics.py           Prometheus metrics with fixed labels
     model.py             the values that travel between the layers
     errors.py            what can go wrong, by what the caller can do about it
     wire/                generated from proto/; ``make proto`` must give no difference
 
-Layers, each importing only what is further down (checked by import-linter): cli → app → mount | serving | config →
-resolve | aws | kube | spc → cache | fanout | telemetry → model → errors | wire.
+Layers, each importing only what is further down (checked by import-linter): cli → app → mount | serving | health |
+config → resolve | aws | kube | spc | handover → cache | fanout | telemetry | metrics → model → errors | wire.
 """
 
 __version__ = "0.1.0"

@@ -1,9 +1,9 @@
-"""The composition root: the only file that names concrete classes. It builds, starts and stops; it decides nothing."""
+"""The composition root: the only file that names concrete classes. It builds; it decides nothing."""
 
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,54 +17,61 @@ from driver.aws.transport import Transport
 from driver.config import ProviderSettings
 from driver.errors import IdentityRefused, InvalidInput, KeyferryError
 from driver.fanout import Fanout
-from driver.handover import Calls, Signals
 from driver.health import HealthServer, check
 from driver.kube import Kube, RoleArns, from_kubeconfig, in_cluster
 from driver.metrics import Metrics
-from driver.model import Deadline, Store
+from driver.model import Deadline, Pod, Store
+from driver.mount.events import Events, Judge
 from driver.mount.provider import Limits, Provider, Reports
-from driver.mount.server import handlers
-from driver.resolve import Auth, Lifetimes, Resolver
-from driver.serving import ProviderSocket, drain, grpc_server, leads_here
-from driver.telemetry import Sink, log_to
+from driver.resolve import Auth, Backend, Lifetimes, Resolver
+from driver.serving import ProviderSocket, leads_here
+from driver.telemetry import Sink
 
 log = logging.getLogger(__name__)
 
-OTHER_DIRECTORIES = (Path("/etc/kubernetes/secrets-store-csi-providers"),)
-"""Where driver 1.6.0 looks for sockets before it looks into its ``--provider-volume``."""
 
-HOUSEKEEPING = 30.0
-"""Seconds between looks for what may be forgotten."""
+class MountDoor:
+    """The mount door behind its socket: the provider, what it reads through, and what watches it.
 
+    ``ending`` says whether the process was told to end. Raises a KeyferryError for a setting that cannot work.
+    """
 
-def run_provider(settings: ProviderSettings, environ: Mapping[str, str]) -> int:
-    """Serve Mounts until SIGTERM and return the exit code. Raises a KeyferryError when it cannot start."""
-    kube = _kube(settings.kubeconfig, environ)
-    with ExitStack() as closing:
-        signals = Signals()
-        closing.callback(signals.close)
-        path = _path(settings, signals)
-        metrics = Metrics()
-        audit = _streams(settings, metrics, closing)
-        transport = Transport(Sdk.from_environment(environ), observe=metrics.observe)
-        closing.callback(transport.close)
-        resolver = _provider_resolver(settings, transport, kube, metrics)
-        provider = _provider(settings, resolver, kube, Reports(metrics, audit.write))
-        calls = Calls()
-        server = grpc_server(handlers(provider), calls, workers=settings.workers)
-        _watch(settings.metrics_address, path, provider, metrics, signals, closing)
-        closing.callback(path.release)
-        if not path.open(server):
-            log.info("told to end while another process served the socket")
-            return 0
-        log.info("serving", extra={"socket": str(path.path)})
-        threading.Thread(target=_warm_up, args=(transport, settings.region), name="warm-up", daemon=True).start()
-        while not signals.pause(HOUSEKEEPING):
-            resolver.forget_unseen()
-            provider.trim()
-        provider.end_within(settings.grace)
-        drain(server, path, calls, grace=settings.grace)
-    return 0
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        environ: Mapping[str, str],
+        path: ProviderSocket,
+        ending: Callable[[], bool],
+        logs: Sink,
+    ) -> None:
+        self._closing = ExitStack()
+        with ExitStack() as undo:
+            metrics = Metrics()
+            logs.on_drop(lambda lines: metrics.lines_dropped("log", lines))
+            kube = _kube(settings.kubeconfig, environ)
+            transport = Transport(Sdk.from_environment(environ), observe=metrics.observe)
+            undo.callback(transport.close)
+            self._resolver = _mount_resolver(settings, transport, kube, metrics)
+            self.provider = Provider(
+                self._resolver,
+                _node_region(settings, kube),
+                Reports(metrics, _audit(settings.audit, metrics, undo), _events(kube, undo)),
+                region=settings.region,
+                limits=Limits(budget=settings.mount_budget, grace=settings.grace, response=settings.max_response_bytes),
+            )
+            _watch(settings.metrics_address, path, self.provider, metrics, ending, undo)
+            self._closing = undo.pop_all()
+        warm = threading.Thread(target=_warm_up, args=(transport, settings.region), name="warm-up", daemon=True)
+        warm.start()
+
+    def keep_house(self) -> None:
+        """Forget what nobody asks for any more."""
+        self._resolver.forget_unseen()
+        self.provider.trim()
+
+    def close(self) -> None:
+        """Let go of everything; a second call does nothing."""
+        self._closing.close()
 
 
 def local_resolver(environ: Mapping[str, str]) -> Resolver:
@@ -74,22 +81,6 @@ def local_resolver(environ: Mapping[str, str]) -> Resolver:
     return _resolver(transport, auth, Lifetimes(), weight=64 << 20)
 
 
-def _path(settings: ProviderSettings, signals: Signals) -> ProviderSocket:
-    return ProviderSocket(
-        settings.provider_volume, settings.provider_name, others=OTHER_DIRECTORIES, pause=signals.pause
-    )
-
-
-def _streams(settings: ProviderSettings, metrics: Metrics, closing: ExitStack) -> Sink:
-    """Send logs to stderr; return the audit's way to stdout."""
-    logs = Sink(2, dropped=lambda lines: metrics.lines_dropped("log", lines))
-    closing.callback(logs.close)
-    closing.callback(log_to(logs, level=settings.log_level, form=settings.log_format))
-    audit = Sink(1, dropped=lambda lines: metrics.lines_dropped("audit", lines))
-    closing.callback(audit.close)
-    return audit
-
-
 def _kube(kubeconfig: str, environ: Mapping[str, str]) -> Kube | None:
     """Return the way to the API server; None without one: EKS Pod Identity needs none."""
     if kubeconfig:
@@ -97,12 +88,11 @@ def _kube(kubeconfig: str, environ: Mapping[str, str]) -> Kube | None:
     try:
         return Kube(in_cluster(environ))
     except InvalidInput:
+        log.warning("no Kubernetes API server is known: only EKS Pod Identity works")
         return None
 
 
-def _provider_resolver(
-    settings: ProviderSettings, transport: Transport, kube: Kube | None, metrics: Metrics
-) -> Resolver:
+def _mount_resolver(settings: ProviderSettings, transport: Transport, kube: Kube | None, metrics: Metrics) -> Resolver:
     auth = Authenticator(
         transport,
         RoleArns(kube, time.monotonic) if kube else _no_role,
@@ -118,7 +108,7 @@ def _provider_resolver(
 def _resolver(transport: Transport, auth: Auth, lifetimes: Lifetimes, weight: int) -> Resolver:
     fanout = Fanout()
     parameters = ParameterStore(transport, fanout)
-    backends = {
+    backends: dict[Store, Backend] = {
         Store.SECRETS_MANAGER: SecretsManager(transport, fanout),
         Store.PARAMETER: parameters,
         Store.PARAMETER_PATH: parameters,
@@ -134,16 +124,41 @@ def _no_role(namespace: str, service_account: str, _deadline: Deadline) -> str:
     )
 
 
-def _provider(settings: ProviderSettings, resolver: Resolver, kube: Kube | None, reports: Reports) -> Provider:
+def _node_region(settings: ProviderSettings, kube: Kube | None) -> Callable[[Deadline], str]:
     def node_region(deadline: Deadline) -> str:
         return kube.node_region(settings.node_name, deadline) if kube and settings.node_name else ""
 
-    limits = Limits(budget=settings.mount_budget, grace=settings.grace, response=settings.max_response_bytes)
-    return Provider(resolver, node_region, reports, region=settings.region, limits=limits)
+    return node_region
+
+
+def _audit(where: str, metrics: Metrics, undo: ExitStack) -> Callable[[bytes], object]:
+    if where == "off":
+        return len
+    audit = Sink(1)
+    audit.on_drop(lambda lines: metrics.lines_dropped("audit", lines))
+    undo.callback(audit.close)
+    return audit.write
+
+
+def _events(kube: Kube | None, undo: ExitStack) -> Callable[..., object]:
+    if kube is None:
+        return len
+
+    def publish(pod: Pod, reason: str, message: str) -> None:
+        kube.warn_pod(pod, reason, message, Deadline(10))
+
+    events = Events(publish, Judge())
+    undo.callback(events.close)
+    return events.tell
 
 
 def _watch(
-    address: str, path: ProviderSocket, provider: Provider, metrics: Metrics, signals: Signals, closing: ExitStack
+    address: str,
+    path: ProviderSocket,
+    provider: Provider,
+    metrics: Metrics,
+    ending: Callable[[], bool],
+    undo: ExitStack,
 ) -> None:
     """Let kubelet and Prometheus look at this process."""
     metrics.watch_socket(path.is_mine)
@@ -151,7 +166,7 @@ def _watch(
         return
 
     def unready() -> str:
-        if signals.seen:
+        if ending():
             return "ending"
         return "" if path.is_mine() else "the socket is not this process's"
 
@@ -160,7 +175,7 @@ def _watch(
         "/readyz": check(unready),
         "/metrics": lambda: (200, metrics.render()),
     }
-    closing.callback(HealthServer(address, pages).close)
+    undo.callback(HealthServer(address, pages).close)
 
 
 def _warm_up(transport: Transport, region: str) -> None:

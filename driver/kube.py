@@ -8,6 +8,7 @@ since the kubelet replaces it within the hour. Answers are never quoted in error
 import base64
 import json
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ import yaml
 
 from driver.cache import Cache
 from driver.errors import AccessDenied, IdentityRefused, InvalidInput, KeyferryError, NotFound, Unavailable
-from driver.model import Clock, Deadline
+from driver.model import Clock, Deadline, Pod
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet puts a pod's own token and the cluster's CA."""
@@ -125,9 +126,28 @@ class Kube:
         answer = self._call("POST", path, f"token of {namespace}/{service_account}", deadline, body)
         return str((answer.get("status") or {}).get("token", ""))
 
-    def create_event(self, namespace: str, event: Mapping[str, Any], deadline: Deadline) -> None:
-        """Write an Event (core v1). Raises as ``role_arn``."""
-        self._call("POST", f"/api/v1/namespaces/{_segment(namespace)}/events", f"event in {namespace}", deadline, event)
+    def warn_pod(self, pod: Pod, reason: str, message: str, deadline: Deadline) -> None:
+        """Write a Warning Event about a pod (core v1, Event). Raises as ``role_arn``."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        event = {
+            "metadata": {"generateName": f"{pod.name}.", "namespace": pod.namespace},
+            "involvedObject": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "namespace": pod.namespace,
+                "name": pod.name,
+                "uid": pod.uid,
+            },
+            "type": "Warning",
+            "reason": reason,
+            "message": message,
+            "source": {"component": "keyferry"},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        path = f"/api/v1/namespaces/{_segment(pod.namespace)}/events"
+        self._call("POST", path, f"event in {pod.namespace}", deadline, event)
 
     def _call(
         self, method: str, path: str, subject: str, deadline: Deadline, body: Mapping[str, Any] | None = None

@@ -49,7 +49,7 @@ class Sink:
     """
 
     def __init__(
-        self, fd: int, *, dropped: Callable[[int], object], capacity: int = 4 << 20, linger: float = 0.005
+        self, fd: int, *, dropped: Callable[[int], object] = int, capacity: int = 4 << 20, linger: float = 0.005
     ) -> None:
         self._fd = fd
         self._dropped = dropped
@@ -60,6 +60,10 @@ class Sink:
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"sink-{fd}", daemon=True)
         self._thread.start()
+
+    def on_drop(self, dropped: Callable[[int], object]) -> None:
+        """Tell ``dropped`` from now on how many lines were lost."""
+        self._dropped = dropped
 
     def write(self, lines: bytes) -> bool:
         """Take complete lines; False if they were dropped."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from driver.model import Clock
 
 HEAD_LIMIT = 64 << 10
-CHUNK = 64 << 10
+CHUNK = 16 << 10
 
 
 class Broken(Exception):

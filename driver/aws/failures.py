@@ -162,7 +162,7 @@ def _signature_or_clock(asked: Asked, refusal: Refusal) -> KeyferryError:
 def _expired_token(asked: Asked, refusal: Refusal) -> KeyferryError:
     if asked.permission != "sts:AssumeRoleWithWebIdentity":
         return _expired(asked, refusal)
-    cause = f"the token of {asked.who} has expired ({refusal.code})"
+    cause = f"the token of {asked.who} has expired, says STS in {asked.region} ({refusal.code})"
     return IdentityRefused(asked.name, cause, "check the node's clock; the kubelet brings a new token by itself")
 
 
@@ -195,7 +195,7 @@ _CODES: Mapping[_Maker, str] = {
     _version_missing: "ParameterVersionNotFound ParameterVersionLabelLimitExceeded",
     _pending: "InvalidRequestException",
     _malformed: "InvalidParameterException InvalidParameterValue ValidationException ValidationError"
-    " InvalidFilterKey InvalidFilterValue InvalidNextTokenException InvalidNextToken MalformedPolicyDocument"
+    " InvalidFilterKey InvalidFilterValue InvalidFilterOption InvalidContextAssertion InvalidNextTokenException InvalidNextToken MalformedPolicyDocument"
     " PackedPolicyTooLarge SerializationException InvalidParameterCombination MissingParameter"
     " UnknownOperationException InvalidAction",
     _key_unusable: "DecryptionFailure DecryptionFailureException EncryptionFailure InvalidKeyId KMSDisabledException"

@@ -18,12 +18,14 @@ EARNED = 0.2
 
 FIRST_WINDOW = 2
 """Calls side by side at first contact, until ``PROVEN`` of them were answered; then each answer allows one more."""
-PROVEN = 5
+PROVEN = 6
 SLOW_ANSWER = 0.06
 """Seconds after which a call that is still out no longer holds others back: slow is not throttled."""
 
 SLOWEST = 0.5
 """Calls per second that are always tried."""
+UNMEASURED = 5.0
+"""Calls per second that a quota is taken to allow when fewer were seen: one refusal among few calls says little."""
 CALM = 60.0
 """Seconds after the last throttled answer until calls go unpaced again."""
 
@@ -142,8 +144,8 @@ class Pace:
         self._lock = threading.Lock()
         self._rate = self._next = self._last_cut = self.throttled_at = 0.0
         now = clock()
-        self._curve = CubicCalculator(starting_max_rate=max(SLOWEST, rate), start_time=now, scale_constant=0.04)
-        self._cut(max(SLOWEST, rate), now)
+        self._curve = CubicCalculator(starting_max_rate=rate, start_time=now, scale_constant=0.04)
+        self._cut(rate, now)
 
     def _cut(self, rate: float, now: float) -> None:
         self._rate = max(SLOWEST, self._curve.error_received(rate, now))
@@ -220,6 +222,7 @@ class Paces:
             pace = self._paces.get(key)
             if pace is None:
                 meter = self._meters.get(key)
-                self._paces[key] = Pace(meter.rate(self._clock()) if meter else SLOWEST, self._clock)
+                seen = meter.rate(self._clock()) if meter else 0.0
+                self._paces[key] = Pace(max(seen, UNMEASURED), self._clock)
                 return
         pace.throttled(began)

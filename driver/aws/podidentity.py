@@ -70,11 +70,16 @@ class PodIdentity:
         retrying = Retrying(
             retry=retry_if_exception_type((Unavailable, _NotAssociated)),
             stop=lambda state: _out_of_time(state, deadline, patience),
-            wait=lambda state: min(self._jitter(state), deadline.remaining()),
+            wait=self._jitter,
             sleep=self._sleep,
             reraise=True,
         )
         return retrying(self._observed, access, deadline)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        for agent in self._agents:
+            agent.close()
 
     def _observed(self, access: Access, deadline: Deadline) -> Credentials:
         began, result = self._clock(), "ok"
@@ -113,7 +118,8 @@ def _no_tls() -> ssl.SSLContext:
 
 def _out_of_time(state: RetryCallState, deadline: Deadline, patience: Deadline) -> bool:
     error = state.outcome.exception() if state.outcome else None
-    return (patience if isinstance(error, _NotAssociated) else deadline).remaining() <= 0
+    left = (patience if isinstance(error, _NotAssociated) else deadline).remaining()
+    return state.upcoming_sleep >= left
 
 
 def _request(agent: Connections, access: Access) -> bytes:

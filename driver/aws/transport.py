@@ -132,7 +132,7 @@ class Transport:
         retrying = Retrying(
             retry=retry_if_exception_type(Unavailable),
             stop=partial(self._give_up, order),
-            wait=lambda state: min(self._jitter(state), order.deadline.remaining()),
+            wait=self._jitter,
             sleep=self._sleep,
             reraise=True,
         )
@@ -140,7 +140,7 @@ class Transport:
 
     def _give_up(self, order: Order, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, _Lasting) or order.deadline.remaining() <= 0:
+        if isinstance(error, _Lasting) or state.upcoming_sleep >= order.deadline.remaining():
             return True
         if isinstance(error, Throttled):
             return not order.patient or state.attempt_number >= THROTTLED_ATTEMPTS

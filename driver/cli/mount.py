@@ -141,7 +141,7 @@ def _read_aws(chosen: source.Chosen, args: argparse.Namespace) -> tuple[File, ..
         if not all(want.ref.region for want in plan.wants):
             raise InvalidInput("region", "neither the class nor AWS_REGION names one", "add --region REGION")
         access = Access(AuthMethod.AMBIENT, args.namespace, args.service_account, "", plan.region, plan.failover_region)
-        reads = local_resolver().resolve(access, plan.wants, Deadline(args.timeout))
+        reads = local_resolver(os.environ).resolve(access, plan.wants, Deadline(args.timeout))
         return files.render(plan, reads)
     except KeyferryError as error:
         return Refusal(status_of(error)[0], "\n".join(f"keyferry: {line}" for line in str(error).splitlines()))

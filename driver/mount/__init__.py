@@ -1,0 +1,1 @@
+"""The door for the Secrets Store CSI driver: what a Mount asks, and its answer."""

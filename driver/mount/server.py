@@ -1,14 +1,18 @@
 """The gRPC side of ``v1alpha1.CSIDriverProvider`` (driver 1.6.0): bytes in, bytes or a final status out."""
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import grpc
 
 from driver import telemetry
 from driver.errors import Internal, KeyferryError, status_of
-from driver.mount.provider import Provider
+
+if TYPE_CHECKING:
+    from driver.mount.provider import Provider  # for its type alone: it takes most of a start to load
 
 log = logging.getLogger(__name__)
 
@@ -17,16 +21,19 @@ STATUS_BYTES = 6_000
 """Longest status text on the wire, percent-encoded: with 8 KiB of trailers some clients make a status of their own."""
 
 
-def handlers(provider: Provider) -> grpc.GenericRpcHandler:
-    """Return the gRPC side of a provider: bytes in, bytes or a final status out."""
+def handlers(provider: "Callable[[], Provider]") -> grpc.GenericRpcHandler:
+    """Return the gRPC side of a provider: bytes in, bytes or a final status out.
+
+    ``provider`` may wait: a process that starts serves its socket before the provider is there.
+    """
 
     def version(_: bytes, context: grpc.ServicerContext) -> bytes:
-        context.set_trailing_metadata((provider.instance,))
-        return provider.version()
+        context.set_trailing_metadata((provider().instance,))
+        return provider().version()
 
     def mount(raw: bytes, context: grpc.ServicerContext) -> bytes:
         try:
-            return provider.mount(raw, context.time_remaining())
+            return provider().mount(raw, context.time_remaining())
         except KeyferryError as error:
             code, text = status_of(error)
         except BaseException as error:  # noqa: BLE001 - also what provider.mount raises by a defect of its own

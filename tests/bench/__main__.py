@@ -1,4 +1,4 @@
-"""``make bench``: Mount floods against ``keyferry provider``; with ``--peer``, against a second provider in the same run.
+"""``make bench``: Mount floods against ``keyferry provider``; with ``--peer``, against another in the same run.
 
 Absolute times hold for this machine and this hour; ratios between two providers of one run, counts and memory travel.
 """
@@ -29,12 +29,12 @@ class Case:
 
 
 CASES = (
-    Case("250 pods × 20 secrets, 10 accounts, cold", Load()),
+    Case("250 pods x 20 secrets, 10 accounts, cold", Load()),
     Case("the same, no batch permission", Load(), batch=False),
-    Case("250 pods × 20 secrets, 250 accounts, cold", Load(accounts=250)),
+    Case("250 pods x 20 secrets, 250 accounts, cold", Load(accounts=250)),
     Case("the same, no batch permission", Load(accounts=250), batch=False),
-    Case("250 pods × 20 secrets, 10 accounts, warm", Load(), warm=6),
-    Case("one after the other × 1 secret, 50 accounts, cold", Load(pods=50, accounts=50, secrets=1, in_flight=1)),
+    Case("250 pods x 20 secrets, 10 accounts, warm", Load(), warm=6),
+    Case("one after the other x 1 secret, 50 accounts, cold", Load(pods=50, accounts=50, secrets=1, in_flight=1)),
     Case("the same, warm", Load(pods=50, accounts=50, secrets=1, in_flight=1), warm=4),
 )
 HEAD = ("case", "who", "wall ms", "p50 ms", "p99 ms", "Mounts/s", "CPU ms/Mount", "AWS calls", "RSS MB", "errors")

@@ -12,7 +12,7 @@ import yaml
 
 from driver.errors import AccessDenied, IdentityRefused, InvalidInput, KeyferryError, NotFound, Unavailable
 from driver.kube import Cluster, Kube, RoleArns, from_kubeconfig, in_cluster
-from driver.model import Deadline
+from driver.model import Deadline, Pod
 from tests.fakes import FakeClock
 
 ACCOUNT = "/api/v1/namespaces/shop/serviceaccounts/app"
@@ -130,6 +130,20 @@ def test_a_token_is_asked_for_one_audience_and_ten_minutes(api: ApiServer) -> No
     api.answers[ACCOUNT + "/token"] = (201, {"status": {"token": "abc"}})
     assert Kube(Cluster(api.url)).create_token("shop", "app", "sts.amazonaws.com", soon()) == "abc"
     assert api.asked[0][3] == {"spec": {"audiences": ["sts.amazonaws.com"], "expirationSeconds": 600}}
+
+
+def test_a_warning_about_a_pod_is_an_event_in_its_namespace(api: ApiServer) -> None:
+    api.answers["/api/v1/namespaces/shop/events"] = (201, {})
+    Kube(Cluster(api.url)).warn_pod(Pod("shop", "app-1", "u"), "StaleSecretServed", "text", soon())
+    _, _, _, event = api.asked[0]
+    assert (event["type"], event["reason"], event["message"]) == ("Warning", "StaleSecretServed", "text")
+    assert event["involvedObject"] == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "namespace": "shop",
+        "name": "app-1",
+        "uid": "u",
+    }
 
 
 def test_the_bearer_token_is_read_again_for_every_call(api: ApiServer, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class Up:
         reports = Reports(self.metrics, audit, self.outcomes.append)
         self.provider = Provider(self.resolver, lambda _: "eu-west-1", reports, limits=limits)
         self.calls = Calls()
-        self.server = grpc_server(handlers(self.provider), self.calls, workers=workers)
+        self.server = grpc_server(handlers(lambda: self.provider), self.calls, workers=workers)
         self.socket = ProviderSocket(directory, "aws")
         assert self.socket.open(self.server)
 
