@@ -13,7 +13,8 @@ setup: .venv/ready  ## Create .venv from the hashed lock, with keyferry in it
 .venv/ready: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  --config-settings editable_mode=compat -e .
 	touch $@
 
 demo: setup  ## See a pod's secrets arrive and rotate, against an AWS stand-in on this machine

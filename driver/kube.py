@@ -89,7 +89,8 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> s
 
 def _token(user: Mapping[str, Any], folder: Path) -> Callable[[], str] | None:
     if user.get("exec") or user.get("auth-provider"):
-        raise ValueError("credential plug-ins are not run")
+        remedy = "use a user with a token, for example one of kubectl create token"
+        raise InvalidInput("kubeconfig", "credential plug-ins are not run: they are foreign programs", remedy)
     if user.get("tokenFile"):
         return lambda: (folder / user["tokenFile"]).read_text().strip()
     return (lambda: str(user["token"])) if user.get("token") else None

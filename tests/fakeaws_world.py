@@ -192,7 +192,7 @@ class World:
     def secret(self, region: str, name: str) -> tuple[str, Stored]:
         """Return a secret by its name, ARN or partial ARN."""
         short = name.split(":", 6)[6] if name.startswith("arn:") else name
-        for candidate in (short, re.sub(r"-\w{6}$", "", short)):
+        for candidate in (re.sub(r"-\w{6}$", "", short), short) if name.startswith("arn:") else (short,):
             if (region, candidate) in self.secrets:
                 return candidate, self.secrets[region, candidate]
         if self.generous and "missing" not in name:

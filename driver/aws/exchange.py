@@ -69,7 +69,7 @@ def _answer(reader: "_Reader", limit: int) -> Answer:
         return Answer(status, headers, reader.rest(limit), reusable=False)
     size = _size(length or "0", 10)
     if size > limit:
-        raise Broken("the answer is too large", "check what answers at the endpoint", lasting=True)
+        raise _too_large()
     return Answer(status, headers, reader.exactly(size), keep and reader.drained)
 
 
@@ -91,7 +91,7 @@ def _chunks(reader: "_Reader", limit: int) -> bytes:
     body = bytearray()
     while size := _size(reader.line().partition(b";")[0].strip().decode("latin-1"), 16):
         if len(body) + size > limit:
-            raise Broken("the answer is too large", "check what answers at the endpoint", lasting=True)
+            raise _too_large()
         body += reader.exactly(size)
         if reader.line():
             raise _not_http()
@@ -111,6 +111,10 @@ def _size(text: str, base: int) -> int:
 
 def _not_http() -> Broken:
     return Broken("the answer is not HTTP", "check what answers at the endpoint")
+
+
+def _too_large() -> Broken:
+    return Broken("the answer is too large", "check what answers at the endpoint", lasting=True)
 
 
 class _Reader:
@@ -175,8 +179,10 @@ class _Reader:
 
     def rest(self, limit: int) -> bytes:
         """Return all that comes until the other end closes."""
-        while self._more():
+        more = True
+        while more:
             if len(self._held) > limit:
-                raise Broken("the answer is too large", "check what answers at the endpoint", lasting=True)
+                raise _too_large()
+            more = self._more()
         found, self._held = self._held, b""
         return found

@@ -195,7 +195,8 @@ _CODES: Mapping[_Maker, str] = {
     _version_missing: "ParameterVersionNotFound ParameterVersionLabelLimitExceeded",
     _pending: "InvalidRequestException",
     _malformed: "InvalidParameterException InvalidParameterValue ValidationException ValidationError"
-    " InvalidFilterKey InvalidFilterValue InvalidFilterOption InvalidContextAssertion InvalidNextTokenException InvalidNextToken MalformedPolicyDocument"
+    " InvalidFilterKey InvalidFilterValue InvalidFilterOption InvalidContextAssertion"
+    " InvalidNextTokenException InvalidNextToken MalformedPolicyDocument"
     " PackedPolicyTooLarge SerializationException InvalidParameterCombination MissingParameter"
     " UnknownOperationException InvalidAction",
     _key_unusable: "DecryptionFailure DecryptionFailureException EncryptionFailure InvalidKeyId KMSDisabledException"

@@ -101,9 +101,13 @@ class ParameterStore:
         above = ref.name.rstrip("/") + "/"
         wanted = {"Path": above.rstrip("/") or "/", "Recursive": True, "WithDecryption": True, "MaxResults": PAGE}
         token: str | None = None
+        count = 0
         for _ in range(CHILDREN // PAGE * 2):  # pages may be short, but not for ever
             body = msgspec.json.encode(wanted | ({"NextToken": token} if token else {}))
             page, request_id, _ = self._transport.call(BY_PATH, body, order)
+            count += len(page.Parameters or ())
+            if count > CHILDREN:
+                break
             for found in page.Parameters or ():
                 if found.Name.startswith(above):
                     yield found.Name.removeprefix(above), _value(found, request_id)

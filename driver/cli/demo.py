@@ -6,6 +6,7 @@ account. Exit codes: 0 all was as the demo says, 1 something was not, 2 it could
 
 import argparse
 import base64
+import io
 import json
 import logging
 import signal
@@ -58,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Play the demo. Raises a KeyferryError when it cannot start."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # each line when it happens, also through a pipe
+        sys.stdout.reconfigure(line_buffering=True, errors="replace")
     # told to end, it ends what it started: SystemExit unwinds, a signal alone would not
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

@@ -135,7 +135,7 @@ def via_services(refs: Iterable[SecretRef]) -> Document:
     """Return the condition that a key is used only through the stores that are read."""
     services = {("secretsmanager" if ref.store is Store.SECRETS_MANAGER else "ssm", _region(ref)) for ref in refs}
     names = {f"{service}.{region}.amazonaws.com" for service, region in services}
-    # The documentation of the China regions has both forms
+    # Not certain for the China regions: both forms are allowed there
     names |= {f"{name}.cn" for name in names if ".cn-" in name}
     return {"StringEquals": {"kms:ViaService": sorted(names)}}
 

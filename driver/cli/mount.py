@@ -112,7 +112,7 @@ def _tell_files(found: tuple[File, ...], args: argparse.Namespace) -> None:
 
 def _tell_refusal(refusal: Refusal, args: argparse.Namespace) -> int:
     hint = hint_for(refusal.code, args.file)
-    if not args.socket and refusal.code == "PERMISSION_DENIED":
+    if not args.socket and refusal.code in {"PERMISSION_DENIED", "UNAUTHENTICATED"}:
         hint = "this was asked with your own credentials, not with those of the pod"
     if args.output == "json":
         lines = refusal.text.splitlines()
@@ -164,12 +164,16 @@ def _token(audience: str, args: argparse.Namespace) -> Token:
             return Token(args.token_file.read_text().strip())
         except (OSError, UnicodeDecodeError):
             raise InvalidInput(str(args.token_file), "cannot be read", "name a file with a token") from None
-    kubeconfig = args.kubeconfig or os.environ.get("KUBECONFIG")
+    command = f"kubectl create token {args.service_account} -n {args.namespace} --audience {audience}"
+    kubeconfig = args.kubeconfig or os.environ.get("KUBECONFIG", "").partition(os.pathsep)[0]
     if not kubeconfig:
-        account = f"kubectl create token {args.service_account} -n {args.namespace} --audience {audience}"
         cause = f"a provider wants a token for {audience}, and none is given"
-        raise InvalidInput("token", cause, f"add --token-file with the output of {account}, or --kubeconfig")
-    kube = Kube(from_kubeconfig(Path(kubeconfig)))
+        raise InvalidInput("token", cause, f"add --token-file with the output of {command}, or --kubeconfig")
+    try:
+        kube = Kube(from_kubeconfig(Path(kubeconfig)))
+    except InvalidInput as error:
+        cause = f"{error.cause}; credential plug-ins, which EKS uses, are not run"
+        raise InvalidInput(error.subject, cause, f"add --token-file with the output of {command}") from None
     deadline = Deadline(min(args.timeout, 30.0))
     return Token(kube.create_token(args.namespace, args.service_account, audience, deadline))
 
