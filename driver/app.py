@@ -175,7 +175,9 @@ def _watch(
         "/readyz": check(unready),
         "/metrics": lambda: (200, metrics.render()),
     }
-    undo.callback(HealthServer(address, pages).close)
+    health = HealthServer(address, pages)
+    undo.callback(health.close)
+    log.info("watched", extra={"metrics_port": health.port})
 
 
 def _warm_up(transport: Transport, region: str) -> None:
