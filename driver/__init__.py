@@ -17,7 +17,7 @@ the pod's token → ``spc.objects`` parses the SecretProviderClass → ``resolve
         source.py        where a person's mount gets its files: a provider or AWS
         standin.py       an API server with one service account, for the demo
         volume.py        files as a tree to look at, or written to a folder
-    app.py               composition root: the only file that names concrete classes
+    app/                 composition root: the only place that names concrete classes
     config.py            settings: one table for flags, variables, defaults, help, README
     mount/               the door for the Secrets Store CSI driver
         server.py        gRPC: a request's bytes in, an answer's bytes or a status out

@@ -133,7 +133,7 @@ def shown(refusal: Refusal) -> str:
 
 
 def _read_aws(chosen: source.Chosen, args: argparse.Namespace) -> tuple[File, ...] | Refusal:
-    from driver.app import local_resolver  # noqa: PLC0415 - brings the AWS SDK; asking a provider needs none of it
+    from driver.app.room import local_resolver  # noqa: PLC0415 - brings the AWS SDK; asking a provider needs none of it
 
     region = args.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
     try:

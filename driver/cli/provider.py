@@ -20,7 +20,7 @@ from driver.serving import ProviderSocket, drain, grpc_server
 from driver.telemetry import Sink, log_to
 
 if TYPE_CHECKING:
-    from driver.app import MountDoor
+    from driver.app.mount import MountDoor
     from driver.mount.provider import Provider
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,6 @@ def _serve(settings: ProviderSettings, signals: Signals, logs: Sink, closing: Ex
 
 
 def _door(settings: ProviderSettings, path: ProviderSocket, signals: Signals, logs: Sink) -> "MountDoor":
-    app = importlib.import_module("driver.app")  # most of what a start takes, and not needed to be found
+    app = importlib.import_module("driver.app.mount")  # most of what a start takes, and not needed to be found
     door: MountDoor = app.MountDoor(settings, os.environ, path, lambda: signals.seen > 0, logs)
     return door

@@ -1,29 +1,24 @@
-"""The composition root: the only file that names concrete classes. It builds; it decides nothing."""
+"""The mount door, composed: the provider behind its socket, what it reads through, and what watches it."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 
-from driver.aws.ambient import Ambient
+from driver.app import room
 from driver.aws.auth import Authenticator
-from driver.aws.parameterstore import ParameterStore
 from driver.aws.podidentity import PodIdentity
-from driver.aws.secretsmanager import SecretsManager
 from driver.aws.session import Sdk
 from driver.aws.transport import Transport
 from driver.config import ProviderSettings
-from driver.errors import IdentityRefused, InvalidInput, KeyferryError
-from driver.fanout import Fanout
 from driver.health import HealthServer, check
-from driver.kube import Kube, RoleArns, from_kubeconfig, in_cluster
+from driver.kube import Kube, RoleArns
 from driver.metrics import Metrics
-from driver.model import Deadline, Pod, Store
+from driver.model import Deadline, Pod
 from driver.mount.events import Events, Judge
 from driver.mount.provider import Limits, Provider, Reports
-from driver.resolve import Auth, Backend, Lifetimes, Resolver
+from driver.resolve import Lifetimes, Resolver
 from driver.serving import ProviderSocket, leads_here
 from driver.telemetry import Sink
 
@@ -48,7 +43,7 @@ class MountDoor:
         with ExitStack() as undo:
             metrics = Metrics()
             logs.on_drop(lambda lines: metrics.lines_dropped("log", lines))
-            kube = _kube(settings.kubeconfig, environ)
+            kube = room.kube(settings.kubeconfig, environ)
             transport = Transport(Sdk.from_environment(environ), observe=metrics.observe)
             undo.callback(transport.close)
             self._resolver = _mount_resolver(settings, transport, kube, metrics)
@@ -61,7 +56,7 @@ class MountDoor:
             )
             _watch(settings.metrics_address, path, self.provider, metrics, ending, undo)
             self._closing = undo.pop_all()
-        warm = threading.Thread(target=_warm_up, args=(transport, settings.region), name="warm-up", daemon=True)
+        warm = threading.Thread(target=room.warm_up, args=(transport, settings.region), name="warm-up", daemon=True)
         warm.start()
 
     def keep_house(self) -> None:
@@ -74,54 +69,17 @@ class MountDoor:
         self._closing.close()
 
 
-def local_resolver(environ: Mapping[str, str]) -> Resolver:
-    """Return a resolver that reads with the process's own AWS credentials: for people's commands."""
-    transport = Transport(Sdk.from_environment(environ))
-    auth = Authenticator(transport, _no_role, ambient=Ambient(time.monotonic))
-    return _resolver(transport, auth, Lifetimes(), weight=64 << 20)
-
-
-def _kube(kubeconfig: str, environ: Mapping[str, str]) -> Kube | None:
-    """Return the way to the API server; None without one: EKS Pod Identity needs none."""
-    if kubeconfig:
-        return Kube(from_kubeconfig(Path(kubeconfig)))
-    try:
-        return Kube(in_cluster(environ))
-    except InvalidInput:
-        log.warning("no Kubernetes API server is known: only EKS Pod Identity works")
-        return None
-
-
 def _mount_resolver(settings: ProviderSettings, transport: Transport, kube: Kube | None, metrics: Metrics) -> Resolver:
     auth = Authenticator(
         transport,
-        RoleArns(kube, time.monotonic) if kube else _no_role,
+        RoleArns(kube, time.monotonic) if kube else room.no_role,
         agent=PodIdentity(settings.pod_identity_endpoint, observe=metrics.observe),
         stale=settings.stale_limit,
     )
     lifetimes = Lifetimes(fresh=settings.freshness, stale=settings.stale_limit, unseen=settings.forget_after)
-    resolver = _resolver(transport, auth, lifetimes, weight=settings.cache_bytes)
+    resolver = room.resolver(transport, auth, lifetimes, weight=settings.cache_bytes)
     metrics.watch_kept("values", resolver.weight)
     return resolver
-
-
-def _resolver(transport: Transport, auth: Auth, lifetimes: Lifetimes, weight: int) -> Resolver:
-    fanout = Fanout()
-    parameters = ParameterStore(transport, fanout)
-    backends: dict[Store, Backend] = {
-        Store.SECRETS_MANAGER: SecretsManager(transport, fanout),
-        Store.PARAMETER: parameters,
-        Store.PARAMETER_PATH: parameters,
-    }
-    return Resolver(auth=auth, backends=backends, fanout=fanout, lifetimes=lifetimes, weight=weight)
-
-
-def _no_role(namespace: str, service_account: str, _deadline: Deadline) -> str:
-    raise IdentityRefused(
-        f"service account {namespace}/{service_account}",
-        "its role is not known: keyferry has no Kubernetes API server",
-        'run it in a pod or with --kubeconfig, or set usePodIdentity: "true" in the class',
-    )
 
 
 def _node_region(settings: ProviderSettings, kube: Kube | None) -> Callable[[Deadline], str]:
@@ -178,11 +136,3 @@ def _watch(
     health = HealthServer(address, pages)
     undo.callback(health.close)
     log.info("watched", extra={"metrics_port": health.port})
-
-
-def _warm_up(transport: Transport, region: str) -> None:
-    """Do what the first Mount would otherwise wait for."""
-    try:
-        transport.warm_up(region or "us-east-1")  # any region: the rules and CAs of one are those of all
-    except KeyferryError as error:
-        log.error("%s", error)  # noqa: TRY400 - a wrong setting, not a defect: every Mount will say so too

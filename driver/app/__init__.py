@@ -1,0 +1,5 @@
+"""The composition root: the only place that names concrete classes. It builds; it decides nothing.
+
+room.py     what both doors read through
+mount.py    the mount door
+"""
