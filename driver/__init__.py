@@ -18,7 +18,8 @@ the pod's token → ``spc.objects`` parses the SecretProviderClass → ``resolve
         standin.py       an API server with one service account, for the demo
         volume.py        files as a tree to look at, or written to a folder
     app/                 composition root: the only place that names concrete classes
-    config.py            settings: one table for flags, variables, defaults, help, README
+    config.py            settings: one table per process for flags, variables, defaults, help, README
+    options.py           what a setting is; texts into values
     mount/               the door for the Secrets Store CSI driver
         server.py        gRPC: a request's bytes in, an answer's bytes or a status out
         provider.py      a Mount from bytes to bytes, and what is told about it

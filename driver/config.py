@@ -1,101 +1,36 @@
-"""Settings: one table drives flags, environment variables, defaults, help and the README's table.
+"""Settings: one table per process drives flags, environment variables, defaults, help and the README's tables.
 
-A flag wins over its variable, a variable over the default. All problems are reported at once. Components get plain
-arguments from the settings, never the settings themselves. AWS endpoints, CA and proxies are not here: they follow the
-SDK's standard variables (``driver.aws.session.Sdk``).
+Components get plain arguments from the settings, never the settings themselves. AWS endpoints, CA and proxies are not
+here: they follow the SDK's standard variables (``driver.aws.session.Sdk``).
 """
 
-import argparse
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from driver.errors import InvalidInput, KeyferryError, all_of
+from driver.options import Option, count, duration, load, on_off, one_of, provider_name, size, urls
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
-_SIZE = re.compile(r"(\d+)(Ki|Mi)?", re.ASCII)
-
-
-def duration(text: str) -> float:
-    """Return the seconds of a text such as ``30s``, ``1h30m`` or ``0``. Raises ValueError."""
-    if text == "0":
-        return 0.0
-    match = _DURATION.fullmatch(text)
-    if not text or match is None:
-        raise ValueError("not a duration such as 30s, 5m or 1h30m")
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds
-
-
-def size(text: str) -> int:
-    """Return the bytes of a text such as ``4194304`` or ``32Mi``. Raises ValueError."""
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise ValueError("not a size such as 4194304, 512Ki or 32Mi")
-    return int(match[1]) << {None: 0, "Ki": 10, "Mi": 20}[match[2]]
-
-
-def count(text: str) -> int:
-    """Return a whole number of at least 1. Raises ValueError."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ValueError("not a whole number of at least 1")
-    return int(text)
-
-
-def one_of(*words: str) -> Callable[[str], str]:
-    """Return a parser that takes only these words."""
-
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"not one of {', '.join(words)}")
-        return text
-
-    return parse
-
-
-def provider_name(text: str) -> str:
-    """Return a name that the driver accepts as ``spec.provider``. Raises ValueError."""
-    if re.fullmatch(r"[a-zA-Z0-9_-]{1,30}", text) is None:
-        raise ValueError("not 1 to 30 letters, digits, - or _")
-    return text
-
-
-def urls(text: str) -> tuple[str, ...]:
-    """Return the http(s) addresses of a comma-separated list. Raises ValueError."""
-    found = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
-    if not all(re.match(r"https?://[^/\s]+", url) for url in found):
-        raise ValueError("not a list of http:// or https:// addresses")
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting: the flag ``--some-name``, the variable ``KEYFERRY_SOME_NAME`` and the field ``some_name``."""
-
-    name: str
-    default: str
-    parse: Callable[[str], object]
-    metavar: str
-    help: str
-    also: str = ""
-    """A further variable of the field's ecosystem, read when the KEYFERRY one is not set."""
-
-    @property
-    def flag(self) -> str:
-        """Return the flag."""
-        return f"--{self.name}"
-
-    @property
-    def variable(self) -> str:
-        """Return the environment variable."""
-        return "KEYFERRY_" + self.name.replace("-", "_").upper()
-
-    @property
-    def field(self) -> str:
-        """Return the field of ``Settings``."""
-        return self.name.replace("-", "_")
-
+_KUBECONFIG = Option("kubeconfig", "", str, "FILE", "Kubeconfig; empty: the service account of the own pod")
+_REGION = Option("region", "", str, "REGION", "Region when neither object nor class names one", "AWS_REGION")
+_STALE = Option(
+    "stale-limit",
+    "24h",
+    duration,
+    "TIME",
+    "In an outage of AWS, and only then, a last good value this old may be served; 0: never",
+)
+_OUTPUT = (
+    Option("log-level", "info", one_of("debug", "info", "warning", "error"), "LEVEL", "Least level that is logged"),
+    Option("log-format", "auto", one_of("auto", "json", "text"), "FORMAT", "`auto`: text on a terminal, else JSON"),
+    Option("audit", "stdout", one_of("stdout", "off"), "WHERE", "One JSON record per secret read"),
+)
+_METRICS = Option(
+    "metrics-address",
+    "0.0.0.0:9809",
+    str,
+    "HOST:PORT",
+    "Where /metrics, /healthz and /readyz are served; empty: nowhere",
+)
 
 PROVIDER_OPTIONS: tuple[Option, ...] = (
     Option(
@@ -106,14 +41,8 @@ PROVIDER_OPTIONS: tuple[Option, ...] = (
         "Directory of the socket: the driver's `--provider-volume`",
     ),
     Option("provider-name", "aws", provider_name, "NAME", "Name of the socket and of `spec.provider` in manifests"),
-    Option("kubeconfig", "", str, "FILE", "Kubeconfig; empty: the service account of the own pod"),
-    Option(
-        "metrics-address",
-        "0.0.0.0:9809",
-        str,
-        "HOST:PORT",
-        "Where /metrics, /healthz and /readyz are served; empty: nowhere",
-    ),
+    _KUBECONFIG,
+    _METRICS,
     Option(
         "pod-identity-endpoint",
         "http://169.254.170.23,http://[fd00:ec2::23]",
@@ -124,13 +53,7 @@ PROVIDER_OPTIONS: tuple[Option, ...] = (
     Option(
         "freshness", "30s", duration, "TIME", "A value read this recently is served without asking AWS; 0: ask always"
     ),
-    Option(
-        "stale-limit",
-        "24h",
-        duration,
-        "TIME",
-        "In an outage of AWS, and only then, a last good value this old may be served; 0: never",
-    ),
+    _STALE,
     Option(
         "forget-after", "10m", duration, "TIME", "Values of an identity that no pod asked for this long are dropped"
     ),
@@ -148,10 +71,8 @@ PROVIDER_OPTIONS: tuple[Option, ...] = (
     Option(
         "node-name", "", str, "NAME", "Own node, for its region label when nothing else names a region", "NODE_NAME"
     ),
-    Option("region", "", str, "REGION", "Region when neither object nor class names one", "AWS_REGION"),
-    Option("log-level", "info", one_of("debug", "info", "warning", "error"), "LEVEL", "Least level that is logged"),
-    Option("log-format", "auto", one_of("auto", "json", "text"), "FORMAT", "`auto`: text on a terminal, else JSON"),
-    Option("audit", "stdout", one_of("stdout", "off"), "WHERE", "One JSON record per secret read"),
+    _REGION,
+    *_OUTPUT,
 )
 
 
@@ -179,42 +100,72 @@ class ProviderSettings:
     audit: str
 
 
-def add_flags(parser: argparse.ArgumentParser, options: tuple[Option, ...]) -> None:
-    """Give a command the flags of its settings. They are checked together by ``load``, not one by one."""
-    for option in options:
-        default = option.default or "none"
-        parser.add_argument(
-            option.flag,
-            metavar=option.metavar,
-            help=f"{option.help} ({option.variable}; default: {default})".replace("%", "%%"),
-        )
-
-
-def load(options: tuple[Option, ...], flags: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, object]:
-    """Return the parsed value of every option. Raises one KeyferryError that names all wrong settings."""
-    values: dict[str, object] = {}
-    problems: list[KeyferryError] = []
-    for option in options:
-        text, subject = _chosen(option, flags, environ)
-        try:
-            values[option.field] = option.parse(text)
-        except ValueError as error:
-            problems.append(InvalidInput(subject, f"{text!r} is {error}", f"see {option.flag} in --help"))
-    if problems:
-        raise all_of(problems)
-    return values
-
-
-def _chosen(option: Option, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> tuple[str, str]:
-    given = flags.get(option.field)
-    if given is not None:
-        return given, option.flag
-    for variable in (option.variable, option.also):
-        if variable and environ.get(variable):
-            return environ[variable], variable
-    return option.default, option.flag
-
-
-def provider_settings(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> ProviderSettings:
+def provider_settings(flags: Mapping[str, object], environ: Mapping[str, str]) -> ProviderSettings:
     """Return the provider's settings. Raises one KeyferryError that names all wrong ones."""
     return ProviderSettings(**load(PROVIDER_OPTIONS, flags, environ))  # type: ignore[arg-type]  # fields are the table's
+
+
+SYNC_OPTIONS: tuple[Option, ...] = (
+    _KUBECONFIG,
+    Option("namespace", "", str, "NS", "Only this namespace; empty: all"),
+    Option(
+        "poll-interval", "60s", duration, "TIME", "How often AWS is asked for each object, unless it says otherwise"
+    ),
+    _METRICS,
+    Option("leader-elect", "true", on_off, "", "Of several replicas only the holder of a Lease works", switch=True),
+    Option("lease-namespace", "kube-system", str, "NS", "Namespace of the Lease `keyferry-sync`", "POD_NAMESPACE"),
+    Option(
+        "named-secrets",
+        "auto",
+        one_of("auto", "secret", "key"),
+        "MODE",
+        "What an item without property means for a Secret of its name: `auto` fills an empty one, `secret` also makes "
+        "it, `key` never",
+    ),
+    Option(
+        "enforce-permissions",
+        "false",
+        on_off,
+        "",
+        "A namespace without permission annotations permits nothing instead of everything",
+        switch=True,
+    ),
+    Option("controller-id", "", str, "ID", "Only ExternalSecrets with this `controllerId`", "INSTANCE_ID"),
+    Option(
+        "restarts",
+        "false",
+        on_off,
+        "",
+        "Roll out workloads that ask for it by annotation when their Secrets change",
+        switch=True,
+    ),
+    _STALE,
+    _REGION,
+    *_OUTPUT,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """Settings of ``keyferry sync``; times in seconds."""
+
+    kubeconfig: str
+    namespace: str
+    poll_interval: float
+    metrics_address: str
+    leader_elect: bool
+    lease_namespace: str
+    named_secrets: str
+    enforce_permissions: bool
+    controller_id: str
+    restarts: bool
+    stale_limit: float
+    region: str
+    log_level: str
+    log_format: str
+    audit: str
+
+
+def sync_settings(flags: Mapping[str, object], environ: Mapping[str, str]) -> SyncSettings:
+    """Return the sync door's settings. Raises one KeyferryError that names all wrong ones."""
+    return SyncSettings(**load(SYNC_OPTIONS, flags, environ))  # type: ignore[arg-type]  # fields are the table's

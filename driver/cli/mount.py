@@ -16,7 +16,7 @@ import grpc
 import msgspec
 
 from driver.cli import request, source, volume
-from driver.config import duration
+from driver.options import duration
 from driver.errors import InvalidInput, KeyferryError, status_of
 from driver.kube import Kube, from_kubeconfig
 from driver.model import Access, AuthMethod, Deadline, File, Pod, Token

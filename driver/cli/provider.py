@@ -13,9 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from driver.config import PROVIDER_OPTIONS, ProviderSettings, add_flags, provider_settings
+from driver.config import PROVIDER_OPTIONS, ProviderSettings, provider_settings
 from driver.handover import Calls, Signals
 from driver.mount.server import handlers
+from driver.options import add_flags
 from driver.serving import ProviderSocket, drain, grpc_server
 from driver.telemetry import Sink, log_to
 

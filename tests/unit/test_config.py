@@ -6,27 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from driver import config
-from driver.config import PROVIDER_OPTIONS, ProviderSettings, duration, provider_settings, size
-from driver.errors import Failures, InvalidInput
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("30s", 30), ("5m", 300), ("1h30m", 5400), ("24h", 86400), ("0", 0), ("0.5s", 0.5), ("0s", 0)]
+from driver.config import (
+    PROVIDER_OPTIONS,
+    SYNC_OPTIONS,
+    ProviderSettings,
+    SyncSettings,
+    provider_settings,
+    sync_settings,
 )
-def test_durations(text: str, seconds: float) -> None:
-    assert duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "30", "s", "-5s", "5 s", "1d", "\N{ARABIC-INDIC DIGIT ONE}s", "5m3h"])
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="duration"):
-        duration(text)
-
-
-@pytest.mark.parametrize(("text", "number"), [("4194304", 4_194_304), ("512Ki", 524_288), ("32Mi", 33_554_432)])
-def test_sizes(text: str, number: int) -> None:
-    assert size(text) == number
+from driver.errors import Failures, InvalidInput
+from driver.options import add_flags
 
 
 def test_a_flag_wins_over_its_variable_and_a_variable_over_the_default() -> None:
@@ -58,12 +47,26 @@ def test_the_agents_addresses_must_be_web_addresses(text: str) -> None:
 
 def test_every_option_has_a_field_a_flag_and_a_default_that_parses() -> None:
     assert [option.field for option in PROVIDER_OPTIONS] == [field.name for field in fields(ProviderSettings)]
+    assert [option.field for option in SYNC_OPTIONS] == [field.name for field in fields(SyncSettings)]
     assert provider_settings({}, {}).provider_volume == Path("/var/run/secrets-store-csi-providers")
 
 
 def test_help_of_a_command_shows_flag_variable_and_default() -> None:
     parser = argparse.ArgumentParser()
-    config.add_flags(parser, PROVIDER_OPTIONS)
+    add_flags(parser, PROVIDER_OPTIONS)
     text = " ".join(parser.format_help().split())
     assert all(option.flag in text and option.variable in text for option in PROVIDER_OPTIONS)
     assert "default: 30s" in text
+
+
+@pytest.mark.parametrize(("words", "leader"), [([], True), (["--leader-elect"], True), (["--no-leader-elect"], False)])
+def test_a_switch_is_turned_on_and_off_by_its_flag(words: list[str], leader: bool) -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, SYNC_OPTIONS)
+    assert sync_settings(vars(parser.parse_args(words)), {}).leader_elect is leader
+
+
+def test_a_switch_is_turned_off_by_its_variable_and_takes_no_other_word() -> None:
+    assert sync_settings({}, {"KEYFERRY_LEADER_ELECT": "false"}).leader_elect is False
+    with pytest.raises(InvalidInput, match="true or false"):
+        sync_settings({}, {"KEYFERRY_RESTARTS": "yes"})
