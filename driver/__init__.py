@@ -6,6 +6,7 @@ the pod's token → ``spc.objects`` parses the SecretProviderClass → ``resolve
 
     cli/                 one small module per command; the only place that prints
         provider.py      the DaemonSet's process, from its settings to its exit
+        sync.py          the Deployment's process
         lint.py          check manifests: file, line, every problem
         mount.py         what would a pod get? asks a provider, or reads AWS itself
         policy.py        the least IAM policy and trust policy for a manifest
@@ -25,8 +26,8 @@ the pod's token → ``spc.objects`` parses the SecretProviderClass → ``resolve
         provider.py      a Mount from bytes to bytes, and what is told about it
         attributes.py    what a request says: parameters, pod, token claims (pure)
         memo.py          parsed manifests and finished answers
-        audit.py         one line per secret read (pure)
         events.py        when a pod deserves a Warning Event
+    sync/                the door for Kubernetes Secrets: ExternalSecrets and classes with secretObjects
     serving.py           the socket and the gRPC server behind it
     handover.py          leaving connections without losing a call; signals
     health.py            /healthz, /readyz, /metrics
@@ -37,12 +38,13 @@ the pod's token → ``spc.objects`` parses the SecretProviderClass → ``resolve
     cache.py             bounded store; concurrent loads of one key are one flight
     fanout.py            jobs side by side, without ever waiting for a thread
     telemetry.py         where log lines and audit records go, without holding up a Mount
+    audit.py             one line per secret read (pure)
     metrics.py           Prometheus metrics with fixed labels
     model.py             the values that travel between the layers
     errors.py            what can go wrong, by what the caller can do about it
     wire/                generated from proto/; ``make proto`` must give no difference
 
-Layers, each importing only what is further down (checked by import-linter): cli → app → mount | serving | health |
+Layers, each importing only what is further down (checked by import-linter): cli → app → mount | sync | serving | health |
 config → resolve | aws | kube | spc | handover → cache | fanout | telemetry | metrics → model → errors | wire.
 """
 

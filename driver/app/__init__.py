@@ -2,4 +2,5 @@
 
 room.py     what both doors read through
 mount.py    the mount door
+sync.py     the sync door
 """

@@ -14,7 +14,7 @@ from driver.aws.transport import Transport
 from driver.config import ProviderSettings
 from driver.health import HealthServer, check
 from driver.kube import Kube, RoleArns
-from driver.metrics import Metrics
+from driver.metrics import Metrics, MountMetrics
 from driver.model import Deadline, Pod
 from driver.mount.events import Events, Judge
 from driver.mount.provider import Limits, Provider, Reports
@@ -41,7 +41,7 @@ class MountDoor:
     ) -> None:
         self._closing = ExitStack()
         with ExitStack() as undo:
-            metrics = Metrics()
+            metrics = MountMetrics()
             logs.on_drop(lambda lines: metrics.lines_dropped("log", lines))
             kube = room.kube(settings.kubeconfig, environ)
             transport = Transport(Sdk.from_environment(environ), observe=metrics.observe)
@@ -114,7 +114,7 @@ def _watch(
     address: str,
     path: ProviderSocket,
     provider: Provider,
-    metrics: Metrics,
+    metrics: MountMetrics,
     ending: Callable[[], bool],
     undo: ExitStack,
 ) -> None:

@@ -13,7 +13,7 @@ from driver.aws.session import Sdk
 from driver.aws.transport import Transport
 from driver.errors import IdentityRefused, InvalidInput, KeyferryError
 from driver.fanout import Fanout
-from driver.kube import Kube, from_kubeconfig, in_cluster
+from driver.kube import Cluster, Kube, from_kubeconfig, in_cluster
 from driver.model import Deadline, Store
 from driver.resolve import Auth, Backend, Lifetimes, Resolver
 
@@ -29,13 +29,18 @@ def local_resolver(environ: Mapping[str, str]) -> Resolver:
 
 def kube(kubeconfig: str, environ: Mapping[str, str]) -> Kube | None:
     """Return the way to the API server; None without one: EKS Pod Identity needs none."""
-    if kubeconfig:
-        return Kube(from_kubeconfig(Path(kubeconfig)))
     try:
-        return Kube(in_cluster(environ))
+        return Kube(cluster(kubeconfig, environ))
     except InvalidInput:
+        if kubeconfig:
+            raise
         log.warning("no Kubernetes API server is known: only EKS Pod Identity works")
         return None
+
+
+def cluster(kubeconfig: str, environ: Mapping[str, str]) -> Cluster:
+    """Return where the API server is: of a kubeconfig, else of the own pod. Raises InvalidInput."""
+    return from_kubeconfig(Path(kubeconfig)) if kubeconfig else in_cluster(environ)
 
 
 def resolver(transport: Transport, auth: Auth, lifetimes: Lifetimes, weight: int) -> Resolver:

@@ -17,6 +17,7 @@ from driver.errors import KeyferryError
 
 COMMANDS: dict[str, str] = {
     "provider": "answer the Secrets Store CSI driver's Mount calls on a Unix socket (the DaemonSet)",
+    "sync": "keep Kubernetes Secrets equal to AWS values, without any pod mounting them (the Deployment)",
     "lint": "check SecretProviderClass files: every problem, with file and line",
     "mount": "show what a pod would get: ask a running provider, or read AWS with your own credentials",
     "policy": "print the least IAM policy and trust policy for a SecretProviderClass",

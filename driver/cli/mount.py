@@ -16,11 +16,11 @@ import grpc
 import msgspec
 
 from driver.cli import request, source, volume
-from driver.options import duration
 from driver.errors import InvalidInput, KeyferryError, status_of
 from driver.kube import Kube, from_kubeconfig
 from driver.model import Access, AuthMethod, Deadline, File, Pod, Token
 from driver.mount.attributes import AUDIENCES
+from driver.options import duration
 from driver.spc import files, objects
 from driver.wire import csi_provider_pb2 as wire
 

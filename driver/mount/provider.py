@@ -15,11 +15,11 @@ from typing import Protocol
 import msgspec
 from google.protobuf.message import DecodeError
 
-from driver import __version__, telemetry
+from driver import __version__, audit, telemetry
 from driver.errors import Failures, Internal, InvalidInput, KeyferryError, TooLarge, Unavailable, status_of
-from driver.metrics import Metrics
+from driver.metrics import MountMetrics
 from driver.model import Access, Clock, Deadline, File, Pod, Read, SecretRef, Source, Want
-from driver.mount import attributes, audit
+from driver.mount import attributes
 from driver.mount.attributes import Request
 from driver.mount.memo import Answer, Answers, Plans
 from driver.spc.files import render
@@ -80,7 +80,7 @@ class Outcome:
 class Reports:
     """Where a provider tells what it does. ``audit`` takes complete lines, ``tell`` how Mounts ended; neither waits."""
 
-    metrics: Metrics
+    metrics: MountMetrics
     audit: Callable[[bytes], object]
     tell: Callable[[Outcome], object] = lambda _: None
 

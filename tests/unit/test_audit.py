@@ -3,7 +3,7 @@
 import json
 
 from driver.model import Pod, Read, SecretRef, SecretValue, Source, Store
-from driver.mount import audit
+from driver import audit
 
 POD = Pod("shop", 'a"b', "u-1")
 

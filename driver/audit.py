@@ -1,9 +1,9 @@
-"""Audit records: one JSON line per secret that was read for a pod. Pure; never a value.
+"""Audit records: one JSON line per secret that was read, and for whom. Pure; never a value.
 
-The part of a line that belongs to a value is made once and joined with the part that belongs to the Mount.
+The part of a line that belongs to a value is made once and joined with the part that tells for whom it was read.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -16,9 +16,13 @@ _encode = msgspec.json.encode
 
 def head(pod: Pod, service_account: str, now: float) -> bytes:
     """Return the start of every line of one Mount; ``now`` is wall-clock seconds."""
+    return head_of({NAMESPACE: pod.namespace, POD: pod.name, UID: pod.uid, SERVICE_ACCOUNT: service_account}, now)
+
+
+def head_of(reader: Mapping[str, str], now: float) -> bytes:
+    """Return the start of every line of a reader that these fields describe."""
     when = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-    start = {TIME: when, NAMESPACE: pod.namespace, POD: pod.name, UID: pod.uid, SERVICE_ACCOUNT: service_account}
-    return _encode(start)[:-1]
+    return _encode({TIME: when, **reader})[:-1]
 
 
 def tails(reads: Iterable[Read]) -> list[bytes]:
