@@ -97,7 +97,7 @@ class FirstContact:
         return len(self._out) < self._window
 
     def leave(self, ticket: object, *, served: bool) -> None:
-        """End a call: the answer to one that was served lets more out."""
+        """End a call: a real answer to it, good or bad, lets more out."""
         with self._turn:
             self._out.pop(ticket, None)
             if served:
@@ -193,7 +193,10 @@ class Paces:
 
     def wait(self, key: Hashable, deadline: Deadline) -> bool:
         """Wait for a turn; return False when it would come after the deadline."""
-        pace = self._paces.get(key) if self._paces else None
+        if not self._paces:
+            return True
+        with self._lock:
+            pace = self._paces.get(key)
         if pace is None:
             return True
         seconds = pace.turn(deadline)

@@ -81,7 +81,7 @@ class ParameterStore:
         order = _order(call, GET.permission, subject)
         wanted = {"Names": [_selected(ref) for ref in refs], "WithDecryption": True}
         answer, request_id, _ = self._transport.call(GET, msgspec.json.encode(wanted), order)
-        known = {name: found for found in answer.Parameters or () for name in _names(found)}
+        known = {_base(found.Name): found for found in answer.Parameters or ()}
         invalid = set(answer.InvalidParameters or ())
         return {ref: _matched(call, ref, known, invalid, request_id) for ref in refs}
 
@@ -143,15 +143,14 @@ def _selected(ref: SecretRef) -> str:
     return f"{ref.name}:{selector}" if selector else ref.name
 
 
-def _names(found: _Parameter) -> set[str]:
-    return {found.Name, found.ARN}
-
-
 def _matched(
     call: Call, ref: SecretRef, known: Mapping[str, _Parameter], invalid: set[str], request_id: str
 ) -> Outcome:
-    """Return the outcome for one reference of an answer; what the answer does not mention is not there either."""
-    found = known.get(ref.name)
+    """Return the outcome for one reference of an answer; what the answer does not mention is not there either.
+
+    One call never asks for two parameters of one base, so the base is enough to tell them apart.
+    """
+    found = known.get(_base(ref.name))
     if found is not None and _selected(ref) not in invalid:
         if ref.version and str(found.Version) != ref.version:
             return Unavailable(ref.name, "AWS answered with another version", "check what answers at the endpoint")

@@ -177,7 +177,9 @@ def _partial(arn: str) -> str:
 
 
 def _is(secret: _Secret, name: str) -> bool:
-    return name in {secret.Name, secret.ARN, _partial(secret.ARN)}
+    """Return whether an answer is about the secret that was asked for, by name, ARN or partial ARN."""
+    asked = name.split(":", 6)[-1]
+    return asked in {secret.Name, secret.ARN.split(":", 6)[-1]} or _partial(asked) == secret.Name
 
 
 def _value(secret: _Secret, request_id: str) -> SecretValue:

@@ -158,20 +158,21 @@ class Transport:
         key = (operation.name, order.region, None if unsigned else order.payer)
         contact = self._contact(order.region) if unsigned else None
         ticket = contact.enter(order.deadline) if contact else None
-        began, served = self._clock(), False
+        began, answered = self._clock(), False
         try:
             if (contact and not ticket) or not self._paces.wait(key, order.deadline):
                 raise _no_turn(order.asked)
             began = self._clock()
             reply = self._once(operation, body, order)
-            served = True
-        except Throttled:
-            if order.patient:
+            answered = True
+        except KeyferryError as error:
+            answered = not isinstance(error, Unavailable)
+            if isinstance(error, Throttled) and order.patient:
                 self._paces.throttled(key, began)
             raise
         finally:
             if contact and ticket:
-                contact.leave(ticket, served=served)
+                contact.leave(ticket, served=answered)
         self._paces.served(key)
         self._budgets.earn((order.payer, order.region))
         return reply
