@@ -172,7 +172,7 @@ class Objects:
         """Replace an object, or only its status (``sub``)."""
         with self.lock:
             live = self.find(kind, namespace, name)
-            for field in ("resourceVersion", "uid"):
+            for field in ("resourceVersion",) if sub else ("resourceVersion", "uid"):
                 if body.get("metadata", {}).get(field) not in (None, live["metadata"][field]):
                     raise Refused(409, "Conflict")
             new = copy(live) | {"status": copy(body).get("status")} if sub else copy(body)

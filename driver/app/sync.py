@@ -55,8 +55,8 @@ class SyncDoor:
                 ambient=Ambient(time.monotonic),
                 stale=settings.stale_limit,
             )
-            # shorter than a poll interval, longer than a batch of reads takes
-            fresh = min(settings.poll_interval / 2, 30.0)
+            # shorter than any poll interval, longer than a batch of reads takes
+            fresh = min(settings.poll_interval / 2, 5.0)
             lifetimes = Lifetimes(fresh=fresh, stale=settings.stale_limit)
             self._resolver = room.resolver(transport, auth, lifetimes, weight=32 << 20)
             metrics.watch_kept("values", self._resolver.weight)

@@ -30,7 +30,8 @@ T = TypeVar("T")
 Observe = Callable[[str, str, float], None]
 """Told of each attempt: operation, result (``ok`` or an error's reason), seconds."""
 
-ATTEMPTS = 3
+ATTEMPTS = 6
+"""With the waits between them (full jitter, doubling from a quarter second) they outlast a fault of a few seconds."""
 THROTTLED_ATTEMPTS = 8
 ANSWER_LIMIT = 8 << 20
 """Bytes of an answer: twenty secrets of 64 KiB are 1.3 MiB, as JSON text at most six times that."""
@@ -63,18 +64,13 @@ class Operation(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Where and for whom a call is made.
-
-    ``credentials`` None: unsigned. ``payer``: whose retries and pace it uses. ``patient``: waits and tries again when
-    it is throttled; one that is not has something better to do.
-    """
+    """Where and for whom a call is made. ``credentials`` None: unsigned. ``payer``: whose retries and pace it uses."""
 
     region: str
     credentials: Credentials | None
     payer: Hashable
     deadline: Deadline
     asked: Asked
-    patient: bool = True
 
 
 class Reply(NamedTuple, Generic[T]):
@@ -111,7 +107,7 @@ class Transport:
         self._budgets = RetryBudgets(clock)
         self._paces = Paces(clock, sleep)
         self._contacts: dict[str, FirstContact] = {}
-        self._jitter = wait_random_exponential(multiplier=0.05, max=2)
+        self._jitter = wait_random_exponential(multiplier=0.25, max=4)
 
     def warm_up(self, region: str) -> None:
         """Do the slow first steps for a region: imports, endpoint rules, CAs. Calls work before it has ended.
@@ -143,7 +139,7 @@ class Transport:
         if isinstance(error, _Lasting) or state.upcoming_sleep >= order.deadline.remaining():
             return True
         if isinstance(error, Throttled):
-            return not order.patient or state.attempt_number >= THROTTLED_ATTEMPTS
+            return state.attempt_number >= THROTTLED_ATTEMPTS
         return state.attempt_number >= ATTEMPTS or not self._budgets.spend((order.payer, order.region))
 
     def _attempt(self, operation: Operation[T], body: bytes, order: Order) -> Reply[T]:
@@ -167,7 +163,7 @@ class Transport:
             answered = True
         except KeyferryError as error:
             answered = not isinstance(error, Unavailable)
-            if isinstance(error, Throttled) and order.patient:
+            if isinstance(error, Throttled):
                 self._paces.throttled(key, began)
             raise
         finally:

@@ -80,8 +80,9 @@ class Api:
         namespace: str = "",
         fields: str = "",
     ) -> Iterator[tuple[str, T | None, str]]:
-        """Yield the changes after ``version``: type, object and its resourceVersion; a BOOKMARK has no object.
+        """Yield the changes after ``version``: type, object and its resourceVersion.
 
+        OPEN, which comes first, and BOOKMARK have no object.
         Ends when the API server ends it (after about ``seconds``). Raises Unavailable when no byte comes for
         ``silence`` seconds or the connection breaks, Gone when the version is too old.
         """
@@ -95,14 +96,15 @@ class Api:
         path = f"{resource.path(namespace)}?{_query(query)}"
         decoder = msgspec.json.Decoder(form)
         timeout = urllib3.Timeout(connect=self._attempt, read=silence)
-        headers = self._headers(_accept(form, ""))
         try:
+            headers = self._headers(_accept(form, ""))
             response = self._pool.urlopen(
                 "GET", path, None, headers, timeout=timeout, redirect=False, preload_content=False
             )
             try:
                 if response.status >= 400:
                     raise refusal(response.status, response.read(), resource.plural)
+                yield "OPEN", None, version
                 yield from changes(response, decoder, resource.plural)
             finally:
                 response.close()  # never back into the pool: there may be more to come on it

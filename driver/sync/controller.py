@@ -54,8 +54,8 @@ RETRY = 30.0
 class Controller:
     """Lives as long as the process. ``run`` blocks; the rest is for every thread.
 
-    - ``reader``: a Resolver. Values must stay fresh for less than the shortest poll interval, and longer than a batch
-      takes: half of ``interval`` is right.
+    - ``reader``: a Resolver. Values must stay fresh for less than the shortest poll interval, and for the few seconds
+      in which the objects of one identity are polled together: 5 s, or half of a shorter ``interval``.
     - ``leader``: None: this is the only replica.
     - ``providers``: names of ``spec.provider`` in SecretProviderClasses that mean keyferry.
     - ``restarts``: roll out workloads that ask for it.

@@ -1,6 +1,7 @@
 """What people see with ``kubectl describe``: Events (core v1), each told once while it holds."""
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -38,6 +39,7 @@ class Events:
     def __init__(self, api: Api, *, wall: Callable[[], float] = time.time) -> None:
         self._api = api
         self._wall = wall
+        self._lock = threading.Lock()
         self._told: LRUCache[str, frozenset[Told]] = LRUCache(10_000)
 
     def tell(self, origin: Origin, now: Iterable[Told], *, create: bool) -> None:
@@ -46,10 +48,10 @@ class Events:
         Never fails: an Event that cannot be written is not missed by anything that works.
         """
         holds = list(dict.fromkeys(now))[:AT_ONCE]
-        before = self._told.get(origin.uid, frozenset[Told]())
-        if not holds and not before:
-            return
-        self._told[origin.uid] = frozenset(holds)
+        with self._lock:
+            before = self._told.pop(origin.uid, frozenset[Told]())
+            if holds:
+                self._told[origin.uid] = frozenset(holds)
         for told in holds:
             if create and told not in before:
                 self._create(origin, told)

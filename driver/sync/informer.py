@@ -52,7 +52,7 @@ class Upstream(Protocol[T]):
         ...
 
     def watch(self, version: str) -> Iterator[tuple[str, T | None, str]]:
-        """Yield changes: type, object (None for a BOOKMARK), version."""
+        """Yield changes: type, object (None for OPEN and BOOKMARK), version."""
         ...
 
 
@@ -82,7 +82,7 @@ class Remote(Generic[T]):
         return self._api.list(self._resource, self._form, **self._where)
 
     def watch(self, version: str) -> Iterator[tuple[str, T | None, str]]:
-        """Yield changes: type, object (None for a BOOKMARK), version."""
+        """Yield changes: type, object (None for OPEN and BOOKMARK), version."""
         return self._api.watch(
             self._resource,
             self._form,
@@ -154,6 +154,10 @@ class Informer(Generic[T]):
             except KeyferryError as error:
                 version = ""
                 self._report(error)
+            except Exception:
+                log.exception("an informer failed", extra={"watched": self.name})
+                version = ""
+                self._failures += 1
             if self._failures:
                 pause(self._delay())
 
@@ -209,6 +213,9 @@ class Informer(Generic[T]):
         self._seen = version
         start = self._clock()
         for kind, found, version_of in self._upstream.watch(version):
+            if kind == "OPEN":
+                self.last_progress = self._clock()
+                continue
             if found is not None:
                 self._change(kind, found)
             self._seen = version_of or self._seen

@@ -92,6 +92,9 @@ class Leader:
             self.last_progress = self._clock()
         except KeyferryError as error:
             log.debug("lease: %s", error)
+        except Exception:
+            log.exception("the lease is not understood")
+            self._known = {}
 
     def release(self) -> None:
         """Stop leading and let the next one start at once."""

@@ -71,7 +71,7 @@ class Reports:
         if not self._may_write():
             raise NotLeading
         origin = known.origin
-        patch = {"metadata": {"uid": origin.uid}, "status": replacing(previous, body)}
+        patch = {"status": replacing(previous, body)}
         try:
             self._api.merge(resource, origin.namespace, origin.name, patch, sub="status")
         except (Unavailable, Conflict):

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 
+from cachetools import LRUCache
+
 from driver.model import Clock
 
 
@@ -23,7 +25,7 @@ class Slots:
         self._clock = clock
         self._uniform = uniform
         self._lock = threading.Lock()
-        self._due: dict[tuple[Hashable, float], float] = {}
+        self._due: LRUCache[tuple[Hashable, float], float] = LRUCache(10_000)
 
     def next(self, group: Hashable, interval: float) -> float:
         """Return the moment, in the clock's seconds, of a group's next poll."""

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from driver.aws.transport import Transport
+from driver.aws.transport import ATTEMPTS, Transport
 from driver.errors import (
     AccessDenied,
     CredentialsExpired,
@@ -64,7 +64,7 @@ def test_an_outage_in_a_batch_names_every_object(store: Store, world: World, rea
     world.fail("error")
     found = reads.fetch(call(), refs(store, "a", "b", "c"))
     assert {ref.name: getattr(e, "subject", "") for ref, e in found.items()} == {n: n for n in "abc"}
-    assert world.count(BATCHED[store]) == 3
+    assert 2 <= world.count(BATCHED[store]) <= ATTEMPTS
 
 
 def test_a_denied_object_is_named_with_the_permission_it_needs(store: Store, world: World, reads: Backend) -> None:

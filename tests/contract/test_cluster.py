@@ -135,9 +135,9 @@ def test_metadata_alone_can_be_listed_in_pages_and_watched(server: Server) -> No
     assert {f"s{n}" for n in range(5)} <= set(found)
     assert len(pages) >= 3
     api.merge(SECRETS, server.namespace, "s1", {"data": {"k": b64("b")}})
-    kind, changed, version = next(
-        api.watch(SECRETS, Header, pages[-1][1], namespace=server.namespace, seconds=5, silence=5)
-    )
+    changes = api.watch(SECRETS, Header, pages[-1][1], namespace=server.namespace, seconds=5, silence=5)
+    assert next(changes)[0] == "OPEN"
+    kind, changed, version = next(changes)
     assert (kind, changed.metadata.name if changed else "") == ("MODIFIED", "s1")
     assert version == (changed.metadata.resource_version if changed else "")
 

@@ -74,11 +74,21 @@ def test_a_role_without_the_batch_permission_is_remembered(
     assert world.count("BatchGetSecretValue") == 2
 
 
-def test_a_throttled_batch_is_left_alone_for_a_minute(reads: SecretsManager, world: World, clock: FakeClock) -> None:
+def test_a_batch_that_is_throttled_once_waits_and_comes(reads: SecretsManager, world: World) -> None:
     world.fail("error", "BatchGetSecretValue", code="ThrottlingException", status=400, times=1)
-    for _ in range(2):
-        assert all_came(reads.fetch(call(), names(5)))
-    assert world.counts == {"BatchGetSecretValue": 1, "GetSecretValue": 10}
+    assert all_came(reads.fetch(call(), names(5)))
+    assert world.counts == {"BatchGetSecretValue": 2}
+
+
+def test_a_batch_that_stays_throttled_gives_way_to_single_reads_and_is_left_alone_for_a_minute(
+    reads: SecretsManager, world: World, clock: FakeClock
+) -> None:
+    world.fail("error", "BatchGetSecretValue", code="ThrottlingException", status=400)
+    assert all_came(reads.fetch(call(seconds=3), names(5)))
+    batches = world.count("BatchGetSecretValue")
+    assert all_came(reads.fetch(call(), names(5)))
+    assert world.counts == {"BatchGetSecretValue": batches, "GetSecretValue": 10}
+    world.faults.clear()
     clock.advance(THROTTLED_SECONDS + 1)
     assert all_came(reads.fetch(call(), names(5)))
     assert world.count("GetSecretValue") == 10

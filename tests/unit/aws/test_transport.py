@@ -7,7 +7,7 @@ from driver import __version__
 from driver.aws.failures import Asked
 from driver.aws.session import Sdk
 from driver.aws.transport import ATTEMPTS, Operation, Order, Transport
-from driver.errors import InvalidInput, KeyferryError, Throttled, Unavailable
+from driver.errors import InvalidInput, KeyferryError, Unavailable
 from driver.model import Deadline
 from tests.contract.clouds import OWN, transport
 from tests.fakeaws import FakeAws, certificate
@@ -18,8 +18,8 @@ ASKED = Asked("secretsmanager:GetSecretValue", "db", "eu-west-1", "role")
 BODY = b'{"SecretId": "db"}'
 
 
-def order(payer: str = "me", seconds: float = 5.0, *, patient: bool = True) -> Order:
-    return Order("eu-west-1", OWN, payer, Deadline(seconds), ASKED, patient)
+def order(payer: str = "me", seconds: float = 5.0) -> Order:
+    return Order("eu-west-1", OWN, payer, Deadline(seconds), ASKED)
 
 
 @pytest.fixture
@@ -64,13 +64,6 @@ def test_an_identity_in_trouble_stops_retrying_and_no_other_does(line: Transport
     with pytest.raises(Unavailable):
         line.call(GET, BODY, order("good"))
     assert stocked.count("GetSecretValue") == tired + ATTEMPTS
-
-
-def test_who_is_not_patient_is_told_of_throttling_at_once(line: Transport, stocked: World) -> None:
-    stocked.fail("error", code="ThrottlingException", status=400)
-    with pytest.raises(Throttled):
-        line.call(GET, BODY, order(patient=False))
-    assert stocked.count("GetSecretValue") == 1
 
 
 def test_throttling_lowers_what_is_offered(line: Transport, stocked: World) -> None:

@@ -190,7 +190,7 @@ def test_scenario_32_the_api_server_refuses_connections_for_a_while(lab: Lab) ->
         lab.api.put(external_secret("new", PASSWORD))
         time.sleep(1)
         lab.api.accept()
-        until(lambda: lab.api.data("shop", "e") == {"pass": "5678"} and lab.api.data("shop", "new"), 4)
+        until(lambda: lab.api.data("shop", "e") == {"pass": "5678"} and lab.api.data("shop", "new"), 5)
 
 
 def test_scenario_32_history_is_gone_after_a_cut(lab: Lab) -> None:
@@ -208,9 +208,9 @@ def test_scenario_32_history_is_gone_after_a_cut(lab: Lab) -> None:
 @pytest.mark.parametrize("outcome", [429, 500, "cut"], ids=str)
 def test_scenario_32_failing_writes_are_made_up_for(lab: Lab, outcome: int | str) -> None:
     lab.api.put(external_secret("e", PASSWORD))
-    lab.api.fail("PATCH", outcome, times=4)
+    lab.api.fail("PATCH", outcome, times=3)
     with lab.running(interval=600):
-        until(lambda: lab.status("e").get("status") == "SUCCESS")
+        until(lambda: lab.status("e").get("status") == "SUCCESS", 10)
         assert lab.api.data("shop", "e") == {"pass": "1234"}
 
 
