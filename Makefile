@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench proto docs lock clean
+.PHONY: help setup demo test check bench bench-sync proto docs lock clean
 
 help:    ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
 
 setup: .venv/ready  ## Create .venv from the hashed lock, with keyferry in it
 
@@ -29,6 +29,9 @@ test: setup  ## Lint, types, import contracts and all fast tests: what CI runs
 
 bench: setup  ## Mount flood against `keyferry provider`; PEER='command' runs a second provider in the same run
 	$(BIN)/python -m tests.bench $(if $(PEER),--peer '$(PEER)')
+
+bench-sync: setup  ## A thousand ExternalSecrets against `keyferry sync`: cold, steady, rotated, deleted
+	$(BIN)/python -m tests.bench.sync
 
 proto: setup  ## Regenerate driver/wire from proto/; must give no difference
 	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --pyi_out=. proto/driver/wire/csi_provider.proto

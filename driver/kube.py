@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-import urllib3
 import yaml
 
 from driver.cache import Cache
 from driver.errors import AccessDenied, IdentityRefused, InvalidInput, KeyferryError, NotFound, Unavailable
+from driver.http.connections import Connections, Origin, Timeouts
+from driver.http.exchange import Answer, Broken
 from driver.model import Clock, Deadline, Pod
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -27,6 +28,9 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 ATTEMPT = 5.0
 """Seconds that one request may take."""
+
+ANSWER_LIMIT = 4 << 20
+"""Bytes of an answer: an object has 1.5 MiB at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +105,14 @@ class Kube:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        pool: dict[str, Any] = {"retries": False, "maxsize": 16, "block": False}
-        if cluster.tls is not None:
-            pool["ssl_context"] = cluster.tls
-        self._pool = urllib3.connection_from_url(cluster.server, **pool)
+        parts = urlsplit(cluster.server)
+        tls = parts.scheme == "https"
+        self._origin = Origin(tls, parts.hostname or "", parts.port or (443 if tls else 80))
+        self._prefix = parts.path.rstrip("/")
+        self._connections = Connections(self._origin, self._tls, Timeouts(connect=2.0, read=ATTEMPT), limit=16)
+
+    def _tls(self) -> ssl.SSLContext:
+        return self._cluster.tls or ssl.create_default_context()
 
     def role_arn(self, namespace: str, service_account: str, deadline: Deadline) -> str:
         """Return the annotation ``eks.amazonaws.com/role-arn`` of a service account, empty if it has none.
@@ -153,18 +161,31 @@ class Kube:
     def _call(
         self, method: str, path: str, subject: str, deadline: Deadline, body: Mapping[str, Any] | None = None
     ) -> Mapping[str, Any]:
-        headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "keyferry"}
-        payload = json.dumps(body).encode() if body is not None else None
-        for _ in range(2):  # twice: a kept connection may have been closed at the other end
+        for _ in range(2):  # twice: the API server may just be changing places
             try:
-                if self._cluster.token is not None:
-                    headers["Authorization"] = f"Bearer {self._cluster.token()}"
-                seconds = max(0.1, min(ATTEMPT, deadline.remaining()))
-                response = self._pool.urlopen(method, path, payload, headers, timeout=seconds, redirect=False)
-            except (urllib3.exceptions.HTTPError, OSError):
+                answer = self._connections.send(self._request(method, path, body), deadline, ANSWER_LIMIT)
+            except (Broken, OSError):  # OSError: the token's file
                 continue
-            return _understood(response, subject)
+            return _understood(answer, subject)
         raise _silent(subject)
+
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None) -> bytes:
+        payload = json.dumps(body).encode() if body is not None else b""
+        headers = {
+            "host": self._origin.authority,
+            "accept": "application/json",
+            "content-type": "application/json",
+            "content-length": str(len(payload)),
+            "user-agent": "keyferry",
+        }
+        if self._cluster.token is not None:
+            headers["authorization"] = f"Bearer {self._cluster.token()}"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"{method} {self._prefix}{path} HTTP/1.1\r\n{lines}\r\n".encode() + payload
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._connections.close()
 
 
 def _silent(subject: str) -> Unavailable:
@@ -180,17 +201,17 @@ def _account_path(namespace: str, service_account: str) -> str:
     return f"/api/v1/namespaces/{_segment(namespace)}/serviceaccounts/{_segment(service_account)}"
 
 
-def _understood(response: urllib3.BaseHTTPResponse, subject: str) -> Mapping[str, Any]:
+def _understood(answer: Answer, subject: str) -> Mapping[str, Any]:
     """Return the object of a good answer; translate every other status. The body of an error is not quoted."""
-    if response.status >= 400:
-        raise _refusal(response.status, subject)
+    if answer.status >= 300:
+        raise _refusal(answer.status, subject)
     try:
-        answer = json.loads(response.data)
+        found = json.loads(answer.body)
     except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
+        found = None
+    if not isinstance(found, dict):
         raise Unavailable(subject, "the Kubernetes API server's answer is no JSON object", "check what answers there")
-    return answer
+    return found
 
 
 def _refusal(status: int, subject: str) -> KeyferryError:

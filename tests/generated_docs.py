@@ -11,9 +11,10 @@ from pathlib import Path
 
 from driver import errors
 from driver.cli import COMMANDS
-from driver.config import PROVIDER_OPTIONS
+from driver.config import PROVIDER_OPTIONS, SYNC_OPTIONS
 from driver.errors import Failures, KeyferryError
-from driver.metrics import METRICS
+from driver.metrics import METRICS, SYNC_METRICS, Metric
+from driver.options import Option
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -30,21 +31,25 @@ def commands() -> str:
     return table(("command", "what it does"), ((f"`keyferry {name}`", what) for name, what in COMMANDS.items()))
 
 
-def settings() -> str:
+def settings(options: Iterable[Option]) -> str:
     rows = (
         (
-            f"`{option.flag} {option.metavar}`",
+            flags(option),
             f"`{option.variable}`" + (f", `{option.also}`" if option.also else ""),
             f"`{option.default}`" if option.default else "",
             option.help,
         )
-        for option in PROVIDER_OPTIONS
+        for option in options
     )
     return table(("flag", "variable", "default", "meaning"), rows)
 
 
-def metrics() -> str:
-    rows = ((f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels), m.meaning) for m in METRICS)
+def flags(option: Option) -> str:
+    return f"`{option.flag}`, `--no-{option.name}`" if option.switch else f"`{option.flag} {option.metavar}`"
+
+
+def metrics(found: Iterable[Metric]) -> str:
+    rows = ((f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels), m.meaning) for m in found)
     return table(("metric", "kind", "labels", "meaning"), rows)
 
 
@@ -67,8 +72,10 @@ def error_meanings() -> Iterator[tuple[type[KeyferryError], str]]:
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "commands": commands,
-    "settings": settings,
-    "metrics": metrics,
+    "settings": lambda: settings(PROVIDER_OPTIONS),
+    "sync_settings": lambda: settings(SYNC_OPTIONS),
+    "metrics": lambda: metrics(METRICS),
+    "sync_metrics": lambda: metrics(SYNC_METRICS),
     "errors": codes,
 }
 

@@ -11,7 +11,5 @@ pace.py              retry budgets, first contact, measured pace
 failures.py          what an AWS error code means for the caller
 refusals.py          how AWS says no, in JSON and XML
 session.py           where services are and how they are trusted
-connections.py       kept connections to one endpoint
-exchange.py          one HTTP request and its answer over a socket
 signing.py           Signature Version 4 (pure)
 """

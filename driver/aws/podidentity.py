@@ -6,17 +6,18 @@ The agent is asked at link-local addresses, never through a proxy, and its answe
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from driver.aws.connections import Connections, Timeouts
-from driver.aws.exchange import Answer, Broken
 from driver.aws.refusals import refusal_of
-from driver.aws.session import endpoint_of
+from driver.aws.session import Endpoint, endpoint_of
 from driver.aws.sts import Session, timestamp
 from driver.aws.transport import USER_AGENT, Observe
 from driver.errors import IdentityRefused, KeyferryError, Throttled, Unavailable
+from driver.http.connections import Connections, Timeouts
+from driver.http.exchange import Answer, Broken
 from driver.model import Access, Clock, Credentials, Deadline
 
 AGENTS = ("http://169.254.170.23", "http://[fd00:ec2::23]")
@@ -37,6 +38,11 @@ class _NotAssociated(IdentityRefused):
     """The agent knows no role for the service account, or not yet."""
 
 
+class _Agent(NamedTuple):
+    endpoint: Endpoint
+    connections: Connections
+
+
 class PodIdentity:
     """Asks the agent. Lives as long as the process; safe for many threads."""
 
@@ -50,14 +56,12 @@ class PodIdentity:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         limits = timeouts or Timeouts(connect=1.0)
-        self._agents = [
-            Connections(endpoint_of(url, "the Pod Identity agent's address"), _no_tls, limits, clock=clock)
-            for url in agents
-        ]
+        endpoints = [endpoint_of(url, "the Pod Identity agent's address") for url in agents]
+        self._agents = [_Agent(each, Connections(each, _no_tls, limits, clock=clock)) for each in endpoints]
         self._observe = observe
         self._clock = clock
         self._sleep = sleep
-        self._working: Connections | None = None
+        self._working: _Agent | None = None
         self._jitter = wait_random_exponential(multiplier=0.1, max=1)
 
     def with_token(self, access: Access, deadline: Deadline) -> Credentials:
@@ -79,7 +83,7 @@ class PodIdentity:
     def close(self) -> None:
         """Close the kept connections."""
         for agent in self._agents:
-            agent.close()
+            agent.connections.close()
 
     def _observed(self, access: Access, deadline: Deadline) -> Credentials:
         began, result = self._clock(), "ok"
@@ -96,7 +100,7 @@ class PodIdentity:
         cause = "no address of it answers"
         for agent in self._order(access):
             try:
-                answer = agent.send(_request(agent, access), deadline, ANSWER_LIMIT)
+                answer = agent.connections.send(_request(agent, access), deadline, ANSWER_LIMIT)
             except Broken as broken:
                 cause = broken.cause
                 continue
@@ -104,7 +108,7 @@ class PodIdentity:
             return _session(answer, access).credentials(time.time(), self._clock())
         raise _unavailable(access, cause)
 
-    def _order(self, access: Access) -> list[Connections]:
+    def _order(self, access: Access) -> list[_Agent]:
         version6 = [agent for agent in self._agents if ":" in agent.endpoint.host]
         version4 = [agent for agent in self._agents if agent not in version6]
         if access.address_type != "auto":
@@ -122,7 +126,7 @@ def _out_of_time(state: RetryCallState, deadline: Deadline, patience: Deadline) 
     return state.upcoming_sleep >= left
 
 
-def _request(agent: Connections, access: Access) -> bytes:
+def _request(agent: _Agent, access: Access) -> bytes:
     token = access.token.reveal() if access.token else ""
     if not token or not token.isascii() or not token.isprintable():
         raise IdentityRefused(_subject(access), "its token is no token", "check the driver's tokenRequests")

@@ -7,8 +7,8 @@ import re
 
 import msgspec
 
-from driver.aws.exchange import Answer
 from driver.aws.failures import Refusal
+from driver.http.exchange import Answer
 
 _CODE = re.compile(rb"<Code>\s*([\w.]{1,80})\s*</Code>", re.ASCII)
 _MESSAGE = re.compile(rb"<Message>([^<]{0,2000})</Message>")

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 import msgspec
 
 from driver.errors import InvalidInput
+from driver.http.connections import Origin, Proxy
 
 ServiceId = Literal["secretsmanager", "ssm", "sts"]
 
@@ -26,33 +27,12 @@ _VARIABLES: Mapping[ServiceId, str] = {
 }
 
 
-class Proxy(msgspec.Struct, frozen=True):
-    """An HTTP proxy. ``authorization`` is the value of its header, empty for none."""
-
-    host: str
-    port: int
-    authorization: str = ""
-
-    def __repr__(self) -> str:
-        return f"Proxy({self.host}:{self.port})"
-
-
-class Endpoint(msgspec.Struct, frozen=True):
+class Endpoint(Origin, frozen=True):
     """Where a service of a region answers, and the region and service name to sign for."""
 
-    tls: bool
-    host: str
-    port: int
     path: str = "/"
     signing_region: str = ""
     signing_name: str = ""
-    proxy: Proxy | None = None
-
-    @property
-    def authority(self) -> str:
-        """Return the value of the Host header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +171,7 @@ def endpoint_of(url: str, source: str) -> Endpoint:
     parts = _parts(url, source)
     tls = parts.scheme == "https"
     path = quote(unquote(parts.path), safe="/~") or "/"
-    return Endpoint(tls, str(parts.hostname), parts.port or (443 if tls else 80), path)
+    return Endpoint(tls, str(parts.hostname), parts.port or (443 if tls else 80), path=path)
 
 
 def parse_proxy(url: str, source: str) -> Proxy:

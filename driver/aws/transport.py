@@ -16,14 +16,14 @@ import msgspec
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from driver import __version__
-from driver.aws.connections import Connections, Timeouts
-from driver.aws.exchange import Answer, Broken
 from driver.aws.failures import Asked, ClockSkewed, translate
 from driver.aws.pace import FirstContact, Paces, RetryBudgets
 from driver.aws.refusals import refusal_of
 from driver.aws.session import Endpoint, Endpoints, Sdk, ServiceId
 from driver.aws.signing import Scope, sign
 from driver.errors import KeyferryError, Throttled, Unavailable
+from driver.http.connections import Connections, Timeouts
+from driver.http.exchange import Answer, Broken
 from driver.model import Clock, Credentials, Deadline
 
 T = TypeVar("T")

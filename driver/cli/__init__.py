@@ -18,8 +18,10 @@ from driver.errors import KeyferryError
 COMMANDS: dict[str, str] = {
     "provider": "answer the Secrets Store CSI driver's Mount calls on a Unix socket (the DaemonSet)",
     "sync": "keep Kubernetes Secrets equal to AWS values, without any pod mounting them (the Deployment)",
-    "lint": "check SecretProviderClass files: every problem, with file and line",
+    "lint": "check SecretProviderClass and ExternalSecret files: every problem, with file and line",
     "mount": "show what a pod would get: ask a running provider, or read AWS with your own credentials",
+    "render": "show the Secrets that sync would write for a file, read with your own credentials",
+    "convert": "turn ExternalSecrets into the External Secrets Operator's manifests, and back",
     "policy": "print the least IAM policy and trust policy for a SecretProviderClass",
     "demo": "try a mount and a rotation on this machine, against an AWS stand-in",
     "version": "print the versions of keyferry and of what it stands on",

@@ -1,7 +1,8 @@
-"""``keyferry demo``: a mount, a rotation and a refusal on this machine, each through a real socket.
+"""``keyferry demo``: both doors on this machine, through real sockets: a pod's files, then a Secret that follows AWS.
 
-The provider is the real one, in its own process; AWS is moto's server and Kubernetes a stand-in that knows one service
-account. Exit codes: 0 all was as the demo says, 1 something was not, 2 it could not start.
+``keyferry provider`` and ``keyferry sync`` are the real ones, in processes of their own; AWS is moto's server and
+Kubernetes a small stand-in; with ``--cluster`` the Secret is one of a real cluster. Exit codes: 0 all was as the demo
+says, 1 something was not, 2 it could not start.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import base64
 import io
 import json
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -23,7 +25,7 @@ import msgspec
 import yaml
 
 import driver
-from driver.cli import mount, request, source, standin, volume
+from driver.cli import apiserver, mount, request, source, standin, syncdemo, volume
 from driver.errors import InvalidInput, KeyferryError, Unusable
 from driver.model import File, Pod, Store
 from driver.mount.attributes import AUDIENCES
@@ -55,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the example's file (default: deploy/examples/secretproviderclass.yaml of the checkout)",
     )
+    parser.add_argument(
+        "--cluster",
+        action="store_true",
+        help=f"play the sync half in the cluster of $KUBECONFIG, in a namespace {syncdemo.NAMESPACE} made for it",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -73,18 +80,25 @@ def main(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     started = time.monotonic()
     example = _read(args.example)
-    print("A pod's secrets arrive, rotate, and a wrong manifest is refused. Nothing leaves this machine.")
+    there = "Nothing leaves this machine" if not args.cluster else "Of the cluster it touches a namespace of its own"
+    print(f"A pod's secrets arrive and rotate, as files and as a Kubernetes Secret. {there}.")
     with tempfile.TemporaryDirectory(prefix="keyferry-") as name, ExitStack() as stack:
         folder = Path(name)
         cloud = standin.Cloud(stack.enter_context(_moto()), example.role.split(":")[4], example.plan.region)
-        url = stack.enter_context(standin.api_server(example.account))
-        standin.write_kubeconfig(folder / "kubeconfig", url)
-        process = standin.Process(folder, cloud.url, folder / "kubeconfig", f"{_FRESHNESS:g}s")
-        stack.callback(process.stop)
+        url = stack.enter_context(apiserver.serve(example.account))
+        kubeconfig = folder / "kubeconfig"
+        standin.write_kubeconfig(kubeconfig, url)
+        chosen = syncdemo.chosen(os.environ) if args.cluster else kubeconfig
+        namespace = syncdemo.Namespace(example.path.with_name("externalsecret.yaml"), chosen, stack)
         try:
+            process = standin.Process(folder, cloud.url, kubeconfig, f"{_FRESHNESS:g}s")
+            stack.callback(process.stop)
             _play(_Stage(example, cloud, process), url)
+            syncdemo.play(namespace, cloud.url, cloud.region, folder, stack)
         except KeyferryError as error:
-            print(f"\nThis is not as it should be: {error}\nThe provider's log:\n{process.log.read_text()[-3000:]}")
+            print(f"\nThis is not as it should be: {error}")
+            for log in sorted(folder.glob("*.log")):
+                print(f"The log of keyferry {log.stem}:\n{log.read_text()[-3000:]}")
             return 1
     print(f"\nAll was as it should be, in {time.monotonic() - started:.1f} s. Next, with a file of your own:")
     print("   keyferry lint FILE        every problem of its classes, with file and line")
@@ -190,13 +204,8 @@ def _play(stage: _Stage, api_server: str) -> None:
     _refuse(stage)
     code = stage.process.stop()
     print(f"\n6. SIGTERM: the provider ended with exit code {code}")
-    _expect(code == 0, "the provider did not end cleanly")
-    _expect(not stage.process.socket.exists(), "the provider left its socket behind")
-
-
-def _expect(true: bool, otherwise: str) -> None:
-    if not true:
-        raise Unusable("demo", otherwise, "please report it, with the log below")
+    standin.expect(code == 0, "the provider did not end cleanly")
+    standin.expect(not stage.process.socket.exists(), "the provider left its socket behind")
 
 
 def _set_up(stage: _Stage, api_server: str) -> None:
@@ -220,7 +229,7 @@ def _first_mount(stage: _Stage) -> tuple[File, ...]:
     for planned in stage.example.plan.objects:
         stored = _STORED[planned.subject]
         expected = stored if isinstance(stored, bytes) else stored.encode()
-        _expect(found[planned.file].content == expected, f"the file {planned.file} is not what AWS has")
+        standin.expect(found[planned.file].content == expected, f"the file {planned.file} is not what AWS has")
     return files
 
 
@@ -237,8 +246,8 @@ def _second_pod(stage: _Stage, before: tuple[File, ...]) -> None:
     for record in records:
         name = record["secret"].split(":", 5)[-1]
         print(f"   {record['pod']} as {record['service_account']} read {name} from {record['source']}")
-    _expect(files == before, "two pods of one identity got different files")
-    _expect(cached == len(records) == len(_STORED), "AWS was asked again for what was just read")
+    standin.expect(files == before, "two pods of one identity got different files")
+    standin.expect(cached == len(records) == len(_STORED), "AWS was asked again for what was just read")
 
 
 def _rotate(stage: _Stage, before: tuple[File, ...]) -> None:
@@ -252,12 +261,14 @@ def _rotate(stage: _Stage, before: tuple[File, ...]) -> None:
             print(f"   {new.path:<18} {old.version} → {new.version}   {_change(old, new)}")
     kept = [new for old, new in pairs if old == new]
     print(f"   {len(kept)} other files keep bytes and version. A version begins with that of the secret at AWS")
-    _expect(
+    standin.expect(
         json.loads(_NEW_VALUE)["password"].encode()
         in {new.content for old, new in pairs if old.content != new.content},
         "the new password did not arrive",
     )
-    _expect(all((old == new) is (old.version == new.version) for old, new in pairs), "versions do not tell a change")
+    standin.expect(
+        all((old == new) is (old.version == new.version) for old, new in pairs), "versions do not tell a change"
+    )
 
 
 def _change(old: File, new: File) -> str:
@@ -274,7 +285,9 @@ def _refuse(stage: _Stage) -> None:
         raise Unusable("demo", "a class with a missing secret was mounted", "please report it")
     print(f"   {outcome.code}\n{_indented(mount.shown(outcome))}")
     print("   All or nothing: a pod that runs keeps its files, a new one does not start with half of them")
-    _expect(outcome.code == "NOT_FOUND" and _MISSING in outcome.text, "the refusal does not name the missing secret")
+    standin.expect(
+        outcome.code == "NOT_FOUND" and _MISSING in outcome.text, "the refusal does not name the missing secret"
+    )
 
 
 def _indented(text: str) -> str:

@@ -1,4 +1,4 @@
-"""``keyferry lint``: check SecretProviderClass files with the parser that the provider uses.
+"""``keyferry lint``: check SecretProviderClasses and ExternalSecrets with the parsers that the two doors use.
 
 Exit codes: 0 clean (warnings may be printed), 1 problems, 2 a file cannot be read.
 """
@@ -14,6 +14,7 @@ from typing import Literal, TextIO
 import msgspec
 import yaml
 
+from driver.cli import externalsecrets
 from driver.cli.classes import Entry, Fields, Finding, ProviderClass, fields, find, is_null, line_of
 from driver.errors import Failures, KeyferryError
 from driver.model import Store
@@ -30,7 +31,7 @@ _TLS_KEYS = frozenset(("tls.crt", "tls.key"))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("paths", nargs="+", metavar="FILE", help="YAML file with SecretProviderClasses; - is stdin")
+    parser.add_argument("paths", nargs="+", metavar="FILE", help="YAML file; - is stdin")
     parser.add_argument("--output", choices=("text", "json"), default="text", help="for people (default) or machines")
 
 
@@ -69,12 +70,13 @@ def _as_line(one: Finding) -> str:
 
 
 def check(file: str, text: str) -> Iterator[Finding]:
-    """Yield what is wrong or doubtful in a file's classes."""
+    """Yield what is wrong or doubtful in a file's classes and ExternalSecrets."""
     for one in find(file, text):
         if isinstance(one, Finding):
             yield one
         else:
             yield from _Check(one).all()
+    yield from externalsecrets.check(file, text)
 
 
 class _Check:

@@ -1,4 +1,4 @@
-"""What the demo puts in place of a cluster: an API server that knows one service account, its token, and a process.
+"""What the demo puts in place of a cluster and of AWS: tokens, a kubeconfig, values, and the processes that it starts.
 
 Stand-ins for the demo alone: no token here is signed, and nothing leaves the loopback interface.
 """
@@ -8,13 +8,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import urllib3
 import yaml
@@ -23,7 +19,15 @@ from driver.errors import Unusable
 from driver.model import Pod, Token
 
 _START = 15.0
-"""Seconds that the provider has to serve, and later to end."""
+"""Seconds that a process has to serve, and later to end."""
+
+_NO_PROXY = {"NO_PROXY": "*", "no_proxy": "*"}
+
+
+def expect(true: bool, otherwise: str) -> None:
+    """Raise Unusable, and so end the demo, when a step is not as the demo says."""
+    if not true:
+        raise Unusable("demo", otherwise, "please report it, with the log below")
 
 
 def token(pod: Pod, account: str, audience: str) -> Token:
@@ -45,33 +49,6 @@ def token(pod: Pod, account: str, audience: str) -> Token:
     return Token(".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts))
 
 
-@contextmanager
-def api_server(account: Mapping[str, Any]) -> Iterator[str]:
-    """Serve one ServiceAccount as the Kubernetes API does and yield the server's URL."""
-    metadata = account["metadata"]
-    path = f"/api/v1/namespaces/{metadata['namespace']}/serviceaccounts/{metadata['name']}"
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found = self.path == path
-            body = json.dumps(account if found else {"kind": "Status", "code": 404}).encode()
-            self.send_response(200 if found else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-
-
 def write_kubeconfig(path: Path, url: str) -> None:
     """Write a kubeconfig whose current context is the server at ``url``."""
     document = {
@@ -88,12 +65,12 @@ class Cloud:
     def __init__(self, url: str, account: str, region: str) -> None:
         self.url = url
         self._account = account
-        self._region = region
+        self.region = region
 
     def call(self, service: str, operation: str, body: Mapping[str, object]) -> None:
         """Make a call of an AWS JSON API. Raises Unusable when it fails."""
         targets = {"secretsmanager": "secretsmanager", "ssm": "AmazonSSM"}
-        scope = f"demo/20260101/{self._region}/{service}/aws4_request"
+        scope = f"demo/20260101/{self.region}/{service}/aws4_request"
         headers = {
             "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=demo",
             "Content-Type": "application/x-amz-json-1.1",
@@ -105,34 +82,57 @@ class Cloud:
             raise Unusable("demo", f"the AWS stand-in answered {operation} with {answer.status}", "update moto")
 
 
-class Process:
-    """A running ``keyferry provider``, started as on a node."""
+class _Running:
+    """A keyferry of the demo's own, told by flags and variables alone; its log goes to ``log``."""
 
-    def __init__(self, folder: Path, url: str, kubeconfig: Path, freshness: str) -> None:
-        self.socket = folder / "aws.sock"
-        self.log = folder / "provider.log"
-        self._audit = folder / "audit.jsonl"
-        command = [sys.executable, "-m", "driver", "provider", "--provider-volume", str(folder)]
-        command += ["--provider-name", "aws", "--metrics-address", "", "--kubeconfig", str(kubeconfig)]
-        command += ["--freshness", freshness, "--log-format", "text"]
+    name = ""
+
+    def __init__(self, folder: Path, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+        self.log = folder / f"{self.name}.log"
+        self._audit = folder / f"{self.name}.audit.jsonl"
+        command = [sys.executable, "-m", "driver", self.name, *arguments]
+        command += ["--metrics-address", "", "--log-format", "text"]
         clean = {k: v for k, v in os.environ.items() if not k.upper().startswith(("AWS_", "KEYFERRY_"))}
         with self.log.open("wb") as log, self._audit.open("wb") as audit:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                command,
-                env={**clean, "AWS_ENDPOINT_URL": url, "NO_PROXY": "*", "no_proxy": "*"},
-                stdout=audit,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
+                command, env={**clean, **variables}, stdout=audit, stderr=log, stdin=subprocess.DEVNULL
             )
         self.pid = self._process.pid
 
     def wait_until_served(self) -> None:
-        """Return once the socket is there. Raises Unusable when it does not come."""
+        """Return once it is at work. Raises Unusable when it does not come to that."""
         end = time.monotonic() + _START
-        while not self.socket.is_socket():
+        while not self._serves():
             if self._process.poll() is not None or time.monotonic() > end:
-                raise Unusable("demo", "the provider did not start", "its log below says why")
+                raise Unusable("demo", f"keyferry {self.name} did not start", "its log below says why")
             time.sleep(0.01)
+
+    def _serves(self) -> bool:
+        raise NotImplementedError
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit code; a process that does not obey is killed."""
+        self._process.terminate()
+        try:
+            return self._process.wait(_START)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+class Process(_Running):
+    """A running ``keyferry provider``, started as on a node."""
+
+    name = "provider"
+
+    def __init__(self, folder: Path, url: str, kubeconfig: Path, freshness: str) -> None:
+        self.socket = folder / "aws.sock"
+        arguments = ["--provider-volume", str(folder), "--provider-name", "aws"]
+        arguments += ["--kubeconfig", str(kubeconfig), "--freshness", freshness]
+        super().__init__(folder, arguments, {"AWS_ENDPOINT_URL": url, **_NO_PROXY})
+
+    def _serves(self) -> bool:
+        return self.socket.is_socket()
 
     def audit(self, pod: str, at_least: int) -> list[dict[str, str]]:
         """Return the audit records of a pod. They are written beside the answer, so a moment is given to them."""
@@ -144,11 +144,17 @@ class Process:
                 return found
             time.sleep(0.01)
 
-    def stop(self) -> int:
-        """Send SIGTERM and return the exit code; a process that does not obey is killed."""
-        self._process.terminate()
-        try:
-            return self._process.wait(_START)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
+
+class SyncProcess(_Running):
+    """A running ``keyferry sync`` for one namespace: the only replica, so it needs no Lease."""
+
+    name = "sync"
+
+    def __init__(self, folder: Path, cloud: Cloud, kubeconfig: Path, namespace: str, interval: float) -> None:
+        arguments = ["--kubeconfig", str(kubeconfig), "--namespace", namespace, "--no-leader-elect"]
+        arguments += ["--poll-interval", f"{interval:g}s", "--region", cloud.region]
+        variables = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo", "AWS_ENDPOINT_URL": cloud.url}
+        super().__init__(folder, arguments, variables | _NO_PROXY)
+
+    def _serves(self) -> bool:
+        return " syncing" in self.log.read_text()

@@ -18,8 +18,8 @@ class Encoding(StrEnum):
 class Extract(msgspec.Struct, frozen=True):
     """A further file cut out of a JSON value.
 
-    ``path`` is a JMESPath expression, or ``*``: one file for each top-level key of the object, named by the key (``file``
-    is then empty). ``file`` is the final relative path, already translated.
+    ``path`` is a JMESPath expression, or ``*``: one file for each top-level key of the object, named by the key, and
+    ``file`` is empty. ``file`` is the final relative path, already translated.
     """
 
     path: str
@@ -31,8 +31,8 @@ class PlannedObject(msgspec.Struct, frozen=True):
     """One entry of ``objects``: what to read and which files come of it.
 
     ``subject`` is how errors name it (the objectName). ``file`` is the final relative path, already translated; for
-    ``Store.PARAMETER_PATH`` it is the folder that the children go to, empty for the volume's root. ``separator`` replaces
-    ``/`` in names that only AWS knows (keys of ``*``, children of a path); empty: kept.
+    ``Store.PARAMETER_PATH`` it is the folder that the children go to, empty for the volume's root. ``separator``
+    replaces ``/`` in names that only AWS knows (keys of ``*``, children of a path); empty: kept.
     """
 
     subject: str

@@ -1,0 +1,1 @@
+"""The driver's wire contract, generated from ``proto/``; ``make proto`` gives no difference."""

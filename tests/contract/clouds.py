@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from driver.aws.connections import Timeouts
+from driver.http.connections import Timeouts
 from driver.aws.parameterstore import ParameterStore
 from driver.aws.secretsmanager import SecretsManager
 from driver.aws.session import Sdk

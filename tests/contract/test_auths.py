@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from driver.aws.auth import Authenticator
-from driver.aws.connections import Timeouts
+from driver.http.connections import Timeouts
 from driver.aws.podidentity import PodIdentity
 from driver.aws.secretsmanager import SecretsManager
 from driver.aws.transport import Transport

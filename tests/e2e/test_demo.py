@@ -8,11 +8,21 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from driver.cli import demo
+from driver.cli import demo, standin, syncdemo
 from driver.errors import InvalidInput
+from tests.fakeapi import FakeApi, Request
+from tests.fakeobjects import Json
+from tests.syncside import named
 
 COMMAND = [sys.executable, "-m", "driver", "demo"]
+
+
+def played(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *flags], env=os.environ | variables, capture_output=True, text=True, timeout=50, check=False
+    )
 
 
 @pytest.mark.timeout(60)
@@ -27,7 +37,9 @@ def test_the_demo_shows_what_it_promises(tmp_path: Path) -> None:
     assert "old-password → new-password" in done.stdout
     assert "5 of 5 reads from memory" in done.stdout
     assert "keyferry: shop/databse: it does not exist" in done.stdout
-    assert "exit code 0" in done.stdout
+    assert done.stdout.count("exit code 0") == 2
+    assert "MY_USERNAME=admin  MY_PASSWORD=1234" in done.stdout
+    assert re.search(r"A container after \d+ ms: MY_USERNAME=admin  MY_PASSWORD=5678", done.stdout)
     took = re.search(r"All was as it should be, in ([0-9.]+) s", done.stdout)
     assert took
     assert float(took[1]) < 15
@@ -59,6 +71,84 @@ def test_another_file_is_not_taken_for_the_example(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(demo._EXAMPLE.read_text().replace("shop/mail", "shop/post"))
     with pytest.raises(InvalidInput, match="not the demo's example"):
         demo._read(tmp_path / "other.yaml")
+
+
+class Cluster(FakeApi):
+    """An API server that keeps field managers and checks Secrets, as the demo's own does not; it does dry runs."""
+
+    def _do(self, request: Request) -> tuple[int, bytes]:
+        return (200, request.body) if request.query.get("dryRun") else super()._do(request)
+
+
+@pytest.mark.timeout(60)
+def test_in_a_cluster_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Cluster() as api:
+        standin.write_kubeconfig(tmp_path / "config", api.url)
+        done = played("--cluster", KUBECONFIG=str(tmp_path / "config"))
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        assert f"Kubernetes  {api.url}, namespace keyferry-demo" in done.stdout
+        assert api.all("namespaces") == []
+        assert [r.query for r in api.requests if r.query.get("dryRun")] != []
+
+
+def test_a_cluster_without_the_crd_is_told_how_to_get_it(tmp_path: Path) -> None:
+    with FakeApi() as api:
+        api.fail("GET .*/externalsecrets", 404, times=99)
+        standin.write_kubeconfig(tmp_path / "config", api.url)
+        done = played("--cluster", KUBECONFIG=str(tmp_path / "config"))
+        assert done.returncode == 2
+        assert "kubectl apply -f deploy/chart/crds/externalsecrets.yaml" in done.stderr
+        assert api.writes() == []
+
+
+def test_a_namespace_that_is_there_already_is_left_alone(tmp_path: Path) -> None:
+    with FakeApi() as api:
+        api.put(named("Namespace", "keyferry-demo"))
+        standin.write_kubeconfig(tmp_path / "config", api.url)
+        done = played("--cluster", KUBECONFIG=str(tmp_path / "config"))
+        assert done.returncode == 2
+        assert "it is there already" in done.stderr
+        assert len(api.all("namespaces")) == 1
+
+
+def test_a_cluster_has_to_be_named() -> None:
+    with pytest.raises(InvalidInput, match="KUBECONFIG is not set"):
+        syncdemo.chosen({})
+
+
+def example() -> dict[str, Json]:
+    path = demo._EXAMPLE.with_name("externalsecret.yaml")
+    return {found["kind"]: found for found in yaml.safe_load_all(path.read_text()) if found}
+
+
+@pytest.mark.parametrize(
+    ("live", "found"),
+    [
+        (None, 'CreateContainerConfigError: secret "my-external-secret-data" not found'),
+        ({}, "CreateContainerConfigError: couldn't find key username in Secret shop/my-external-secret-data"),
+        ({"data": {"username": "YQ==", "password": "Yg=="}}, {"MY_USERNAME": "a", "MY_PASSWORD": "b"}),
+    ],
+    ids=["no Secret", "an empty Secret", "a filled Secret"],
+)
+def test_a_containers_variables_are_resolved_as_the_kubelet_does(live: Json | None, found: object) -> None:
+    assert syncdemo.variables(example()["Deployment"], "shop", lambda _: live) == found
+
+
+def test_the_example_is_the_clients_own() -> None:
+    """Word for word; only the Deployment has a selector and labels more, without which no API server takes it."""
+    found = example()
+    assert found["ExternalSecret"] == {
+        "apiVersion": "kubernetes-client.io/v1",
+        "kind": "ExternalSecret",
+        "metadata": {"name": "my-external-secret"},
+        "spec": {
+            "backendType": "secretsManager",
+            "data": [{"key": "my-secret", "name": "my-external-secret-data"}],
+        },
+    }
+    assert "data" not in found["Secret"]
+    spec = found["Deployment"]["spec"]
+    assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
 
 
 def test_without_moto_it_says_how_to_install_it(tmp_path: Path) -> None:

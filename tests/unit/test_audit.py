@@ -2,8 +2,8 @@
 
 import json
 
-from driver.model import Pod, Read, SecretRef, SecretValue, Source, Store
 from driver import audit
+from driver.model import Pod, Read, SecretRef, SecretValue, Source, Store
 
 POD = Pod("shop", 'a"b', "u-1")
 

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,23 @@ def api() -> Iterator[ApiServer]:
     server.server_close()
 
 
+Dial = Callable[[Cluster], Kube]
+
+
+@pytest.fixture
+def dial() -> Iterator[Dial]:
+    """Make the calls' client; all are closed at the end."""
+    made: list[Kube] = []
+
+    def make(cluster: Cluster) -> Kube:
+        made.append(Kube(cluster))
+        return made[-1]
+
+    yield make
+    for kube in made:
+        kube.close()
+
+
 def account(**annotations: str) -> tuple[int, Any]:
     return 200, {"metadata": {"annotations": {k.replace("__", "/"): v for k, v in annotations.items()}}}
 
@@ -77,16 +94,16 @@ def soon() -> Deadline:
     return Deadline(5)
 
 
-def test_the_role_annotation_is_read_with_one_get(api: ApiServer) -> None:
+def test_the_role_annotation_is_read_with_one_get(api: ApiServer, dial: Dial) -> None:
     api.answers[ACCOUNT] = WITH_ROLE
-    assert Kube(Cluster(api.url)).role_arn("shop", "app", soon()) == ARN
+    assert dial(Cluster(api.url)).role_arn("shop", "app", soon()) == ARN
     assert [(method, path) for method, path, *_ in api.asked] == [("GET", ACCOUNT)]
 
 
 @pytest.mark.parametrize("body", [{}, {"metadata": None}, {"metadata": {"annotations": None}}], ids=str)
-def test_an_account_without_annotations_has_no_role(api: ApiServer, body: Any) -> None:
+def test_an_account_without_annotations_has_no_role(api: ApiServer, body: Any, dial: Dial) -> None:
     api.answers[ACCOUNT] = (200, body)
-    assert Kube(Cluster(api.url)).role_arn("shop", "app", soon()) == ""
+    assert dial(Cluster(api.url)).role_arn("shop", "app", soon()) == ""
 
 
 @pytest.mark.parametrize(
@@ -94,47 +111,47 @@ def test_an_account_without_annotations_has_no_role(api: ApiServer, body: Any) -
     [(401, IdentityRefused), (403, AccessDenied), (404, NotFound), (429, Unavailable), (500, Unavailable)],
 )
 def test_every_bad_status_has_its_error_and_none_quotes_the_answer(
-    api: ApiServer, status: int, kind: type[KeyferryError]
+    api: ApiServer, status: int, kind: type[KeyferryError], dial: Dial
 ) -> None:
     api.answers[ACCOUNT] = (status, {"message": "SECRET-TEXT"})
     with pytest.raises(kind) as caught:
-        Kube(Cluster(api.url)).role_arn("shop", "app", soon())
+        dial(Cluster(api.url)).role_arn("shop", "app", soon())
     assert "SECRET-TEXT" not in str(caught.value)
     assert caught.value.subject == "service account shop/app"
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b'"text"'])
-def test_an_answer_that_is_no_object_is_an_outage_not_a_crash(api: ApiServer, body: bytes) -> None:
+def test_an_answer_that_is_no_object_is_an_outage_not_a_crash(api: ApiServer, body: bytes, dial: Dial) -> None:
     api.answers[ACCOUNT] = (200, body)
     with pytest.raises(Unavailable, match="no JSON object"):
-        Kube(Cluster(api.url)).role_arn("shop", "app", soon())
+        dial(Cluster(api.url)).role_arn("shop", "app", soon())
 
 
-def test_a_server_that_is_away_is_an_outage() -> None:
+def test_a_server_that_is_away_is_an_outage(dial: Dial) -> None:
     with pytest.raises(Unavailable, match="did not answer"):
-        Kube(Cluster("http://127.0.0.1:1")).role_arn("shop", "app", soon())
+        dial(Cluster("http://127.0.0.1:1")).role_arn("shop", "app", soon())
 
 
-def test_names_cannot_leave_their_place_in_the_path(api: ApiServer) -> None:
+def test_names_cannot_leave_their_place_in_the_path(api: ApiServer, dial: Dial) -> None:
     with pytest.raises(NotFound):
-        Kube(Cluster(api.url)).node_region("../secrets?x", soon())
+        dial(Cluster(api.url)).node_region("../secrets?x", soon())
     assert api.asked[0][1] == "/api/v1/nodes/..%2Fsecrets%3Fx"
 
 
-def test_the_nodes_region_label(api: ApiServer) -> None:
+def test_the_nodes_region_label(api: ApiServer, dial: Dial) -> None:
     api.answers["/api/v1/nodes/n1"] = (200, {"metadata": {"labels": {"topology.kubernetes.io/region": "eu-west-1"}}})
-    assert Kube(Cluster(api.url)).node_region("n1", soon()) == "eu-west-1"
+    assert dial(Cluster(api.url)).node_region("n1", soon()) == "eu-west-1"
 
 
-def test_a_token_is_asked_for_one_audience_and_ten_minutes(api: ApiServer) -> None:
+def test_a_token_is_asked_for_one_audience_and_ten_minutes(api: ApiServer, dial: Dial) -> None:
     api.answers[ACCOUNT + "/token"] = (201, {"status": {"token": "abc"}})
-    assert Kube(Cluster(api.url)).create_token("shop", "app", "sts.amazonaws.com", soon()) == "abc"
+    assert dial(Cluster(api.url)).create_token("shop", "app", "sts.amazonaws.com", soon()) == "abc"
     assert api.asked[0][3] == {"spec": {"audiences": ["sts.amazonaws.com"], "expirationSeconds": 600}}
 
 
-def test_a_warning_about_a_pod_is_an_event_in_its_namespace(api: ApiServer) -> None:
+def test_a_warning_about_a_pod_is_an_event_in_its_namespace(api: ApiServer, dial: Dial) -> None:
     api.answers["/api/v1/namespaces/shop/events"] = (201, {})
-    Kube(Cluster(api.url)).warn_pod(Pod("shop", "app-1", "u"), "StaleSecretServed", "text", soon())
+    dial(Cluster(api.url)).warn_pod(Pod("shop", "app-1", "u"), "StaleSecretServed", "text", soon())
     _, _, _, event = api.asked[0]
     assert (event["type"], event["reason"], event["message"]) == ("Warning", "StaleSecretServed", "text")
     assert event["involvedObject"] == {
@@ -146,21 +163,21 @@ def test_a_warning_about_a_pod_is_an_event_in_its_namespace(api: ApiServer) -> N
     }
 
 
-def test_the_bearer_token_is_read_again_for_every_call(api: ApiServer, tmp_path: Path) -> None:
+def test_the_bearer_token_is_read_again_for_every_call(api: ApiServer, tmp_path: Path, dial: Dial) -> None:
     api.answers[ACCOUNT] = WITH_ROLE
     file = tmp_path / "token"
-    kube = Kube(Cluster(api.url, token=file.read_text))
+    kube = dial(Cluster(api.url, token=file.read_text))
     for text in ("one", "two"):
         file.write_text(text)
         kube.role_arn("shop", "app", soon())
     assert [token for _, _, token, _ in api.asked] == ["Bearer one", "Bearer two"]
 
 
-def test_a_kubeconfig_gives_server_and_token_file(api: ApiServer, tmp_path: Path) -> None:
+def test_a_kubeconfig_gives_server_and_token_file(api: ApiServer, tmp_path: Path, dial: Dial) -> None:
     api.answers[ACCOUNT] = WITH_ROLE
     (tmp_path / "token").write_text("abc\n")
     path = kubeconfig(tmp_path, api.url, {"tokenFile": "token"})
-    assert Kube(from_kubeconfig(path)).role_arn("shop", "app", soon()) == ARN
+    assert dial(from_kubeconfig(path)).role_arn("shop", "app", soon()) == ARN
     assert api.asked[0][2] == "Bearer abc"
 
 
@@ -198,20 +215,20 @@ def test_outside_a_pod_the_remedy_is_a_kubeconfig(tmp_path: Path) -> None:
         in_cluster({}, tmp_path)
 
 
-def test_a_role_is_asked_for_once_and_again_after_five_minutes(api: ApiServer) -> None:
+def test_a_role_is_asked_for_once_and_again_after_five_minutes(api: ApiServer, dial: Dial) -> None:
     api.answers[ACCOUNT] = WITH_ROLE
     clock = FakeClock()
-    roles = RoleArns(Kube(Cluster(api.url)), clock)
+    roles = RoleArns(dial(Cluster(api.url)), clock)
     assert [roles("shop", "app", soon()) for _ in range(3)] == [ARN] * 3
     clock.advance(301)
     roles("shop", "app", soon())
     assert len(api.asked) == 2
 
 
-def test_a_missing_annotation_is_named_and_noticed_soon_after_it_is_added(api: ApiServer) -> None:
+def test_a_missing_annotation_is_named_and_noticed_soon_after_it_is_added(api: ApiServer, dial: Dial) -> None:
     api.answers[ACCOUNT] = account(other="x")
     clock = FakeClock()
-    roles = RoleArns(Kube(Cluster(api.url)), clock)
+    roles = RoleArns(dial(Cluster(api.url)), clock)
     with pytest.raises(IdentityRefused, match=r"eks\.amazonaws\.com/role-arn"):
         roles("shop", "app", soon())
     api.answers[ACCOUNT] = WITH_ROLE
@@ -219,20 +236,20 @@ def test_a_missing_annotation_is_named_and_noticed_soon_after_it_is_added(api: A
     assert roles("shop", "app", soon()) == ARN
 
 
-def test_while_the_api_server_is_away_the_last_role_holds(api: ApiServer) -> None:
+def test_while_the_api_server_is_away_the_last_role_holds(api: ApiServer, dial: Dial) -> None:
     api.answers[ACCOUNT] = WITH_ROLE
     clock = FakeClock()
-    roles = RoleArns(Kube(Cluster(api.url)), clock)
+    roles = RoleArns(dial(Cluster(api.url)), clock)
     roles("shop", "app", soon())
     clock.advance(3600)
     api.answers[ACCOUNT] = (503, {})
     assert roles("shop", "app", soon()) == ARN
 
 
-def test_a_deleted_account_loses_its_role(api: ApiServer) -> None:
+def test_a_deleted_account_loses_its_role(api: ApiServer, dial: Dial) -> None:
     api.answers[ACCOUNT] = WITH_ROLE
     clock = FakeClock()
-    roles = RoleArns(Kube(Cluster(api.url)), clock)
+    roles = RoleArns(dial(Cluster(api.url)), clock)
     roles("shop", "app", soon())
     clock.advance(3600)
     del api.answers[ACCOUNT]

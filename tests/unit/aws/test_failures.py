@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver.aws.exchange import Answer
 from driver.aws.failures import _TABLE, Asked, Refusal, translate, who
 from driver.aws.refusals import refusal_of
 from driver.errors import (
@@ -20,6 +19,7 @@ from driver.errors import (
     Unavailable,
     Unusable,
 )
+from driver.http.exchange import Answer
 from driver.model import AuthMethod, Principal
 
 READ = Asked("secretsmanager:GetSecretValue", "db", "eu-west-1", "arn:aws:iam::1:role/app")

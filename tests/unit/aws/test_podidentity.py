@@ -2,9 +2,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from driver.aws.connections import Timeouts
 from driver.aws.podidentity import AGENTS, PodIdentity
 from driver.errors import IdentityRefused, Unavailable
+from driver.http.connections import Timeouts
 from driver.model import Access, AuthMethod, Deadline, Token
 from tests.driverside import AGENT, token
 from tests.fakeaws import FakeAws

@@ -8,8 +8,9 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 
-from driver.aws.session import Endpoints, Proxy, Sdk, ServiceId, endpoint_of, parse_proxy
+from driver.aws.session import Endpoints, Sdk, ServiceId, endpoint_of, parse_proxy
 from driver.errors import InvalidInput
+from driver.http.connections import Proxy
 
 SERVICES: tuple[ServiceId, ...] = ("secretsmanager", "ssm", "sts")
 every_service = pytest.mark.parametrize("service", SERVICES)

@@ -54,7 +54,8 @@ def test_every_attempt_is_observed(fake: FakeAws, stocked: World) -> None:
     assert seen == [("GetSecretValue", "Unavailable"), ("GetSecretValue", "ok")]
 
 
-def test_an_identity_in_trouble_stops_retrying_and_no_other_does(line: Transport, stocked: World) -> None:
+def test_an_identity_in_trouble_stops_retrying_and_no_other_does(fake: FakeAws, stocked: World) -> None:
+    line = transport(fake.url, sleep=lambda _: None)
     stocked.fail("error")
     for _ in range(8):
         with pytest.raises(Unavailable):
@@ -64,6 +65,7 @@ def test_an_identity_in_trouble_stops_retrying_and_no_other_does(line: Transport
     with pytest.raises(Unavailable):
         line.call(GET, BODY, order("good"))
     assert stocked.count("GetSecretValue") == tired + ATTEMPTS
+    line.close()
 
 
 def test_throttling_lowers_what_is_offered(line: Transport, stocked: World) -> None:

@@ -233,3 +233,87 @@ def test_the_command_takes_files_and_an_output(tmp_path: Path, capsys: pytest.Ca
     lint.add_arguments(parser)
     assert lint.main(parser.parse_args([str(path), "--output", "json"])) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+# --- ExternalSecrets
+
+EXTERNAL = """\
+apiVersion: kubernetes-client.io/v1
+kind: ExternalSecret
+metadata:
+  name: app
+spec:
+  backendType: secretsManager
+  data:
+    - key: shop/db
+      name: password
+      property: password
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(EXTERNAL, id="object"),
+        pytest.param(OTHERS + EXTERNAL, id="after others"),
+        pytest.param(EXTERNAL.replace("kubernetes-client.io/v1", "external-secrets.io/v1"), id="another operator's"),
+        pytest.param(
+            f"kind: List\nitems:\n  - {EXTERNAL.replace(chr(10), chr(10) + '    ').strip()}\n", id="in a list"
+        ),
+    ],
+)
+def test_a_clean_external_secret_gives_no_line(tmp_path: Path, text: str) -> None:
+    assert run(tmp_path, text) == (0, [])
+
+
+def test_every_problem_of_an_external_secret_is_told_with_its_line(tmp_path: Path) -> None:
+    text = EXTERNAL.replace("name: password", "name: pass word") + "      versionId: 3\n    - key: a\n  roleArn: x\n"
+    code, lines = run(tmp_path, OTHERS + text)
+    assert code == 1
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["18", "spec.data[0].name"],
+        ["20", "spec.data[0].versionId"],
+        ["21", "spec.data[1].name"],
+        ["22", "spec.roleArn"],
+    ]
+
+
+UNKNOWN = [
+    pytest.param("  regoin: x\n", "spec.regoin", "did you mean region?", id="spec"),
+    pytest.param("      versionID: x\n", "spec.data[0].versionID", "did you mean versionId?", id="entry"),
+    pytest.param(
+        "  template:\n    stringdata: {}\n", "spec.template.stringdata", "did you mean stringData?", id="template"
+    ),
+    pytest.param("  vaultRole: x\n", "spec.vaultRole", "remove it; known are ", id="another backend's"),
+]
+
+
+@pytest.mark.parametrize("problem", ["", "  controllerId: 3\n"], ids=["alone", "beside a problem"])
+@pytest.mark.parametrize(("field", "path", "said"), UNKNOWN)
+def test_an_unknown_field_is_a_warning(tmp_path: Path, field: str, path: str, said: str, problem: str) -> None:
+    code, lines = run(tmp_path, EXTERNAL + field + problem)
+    assert code == bool(problem)
+    (warning,) = [line for line in lines if "warning: " in line]
+    assert warning.startswith(f"{11 + field.startswith('  template')}: warning: {path}: the field ")
+    assert said in warning
+
+
+def test_yaml_is_read_as_kubernetes_reads_it(tmp_path: Path) -> None:
+    """A date is a text, a number and yes are none, an anchor is what it stands for."""
+    entry = "    - {<<: *one, name: %s}\n"
+    text = EXTERNAL.replace("- key: shop/db", "- &one\n      key: shop/db")
+    assert run(tmp_path, text + entry % "2026-01-01") == (0, [])
+    assert run(tmp_path, text + entry % "yes")[0] == 1
+    assert run(tmp_path, text + entry % "1.5")[0] == 1
+
+
+def test_an_alias_that_explodes_is_told(tmp_path: Path) -> None:
+    levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 20)}]\n" for n in range(1, 8))
+    code, lines = run(tmp_path, f"a0: &a0 [x]\n{levels}")
+    assert code == 1
+    assert lines[0].startswith("0: file: more than 1,000,000 values")
+
+
+def test_a_version_that_there_is_not_is_told(tmp_path: Path) -> None:
+    code, lines = run(tmp_path, EXTERNAL.replace("client.io/v1", "client.io/v2"))
+    assert (code, lines[0].split(": ")[:2]) == (1, ["1", "apiVersion"])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from driver.aws.connections import IDLE, Connections, Timeouts
-from driver.aws.exchange import Broken
 from driver.aws.session import Endpoints, Sdk
+from driver.http.connections import IDLE, Connections, Timeouts
+from driver.http.exchange import Broken
 from driver.model import Deadline
 from tests.fakeaws import FakeAws, certificate
 from tests.fakes import FakeClock
@@ -20,7 +20,7 @@ REQUEST = b"GET /api/v1/nodes/n HTTP/1.1\r\nhost: x\r\n\r\n"
 def connections(url: str, clock: FakeClock | None = None, limit: int = 8, **environ: str) -> Connections:
     endpoints = Endpoints(Sdk.from_environment({"AWS_ENDPOINT_URL": url, **environ}))
     made = Connections(endpoints.of("sts", "eu-west-1"), endpoints.tls, Timeouts(0.5, 1.0), limit)
-    return Connections(made.endpoint, endpoints.tls, Timeouts(0.5, 1.0), limit, clock) if clock else made
+    return Connections(made.origin, endpoints.tls, Timeouts(0.5, 1.0), limit, clock) if clock else made
 
 
 @pytest.fixture

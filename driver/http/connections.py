@@ -1,4 +1,4 @@
-"""Kept connections to one endpoint, shared by all identities: nothing about a caller stays on a connection.
+"""Kept connections to one origin, shared by all identities: nothing about a caller stays on a connection.
 
 At most ``limit`` are in use at once; whoever comes later waits and is never turned away before his deadline. A kept
 connection that the other end has closed meanwhile is replaced at once.
@@ -14,10 +14,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from driver.aws.exchange import Answer, Broken, exchange
-from driver.aws.session import Endpoint
+import msgspec
+
 from driver.errors import InvalidInput
+from driver.http.exchange import Answer, Broken, exchange
 from driver.model import Clock, Deadline
+
+KEPT = 32
+"""Connections that are kept without use at most: each costs some 20 KB, and a burst makes many."""
 
 IDLE = 45.0
 """Seconds that a connection is kept without use; AWS closes its side after about a minute."""
@@ -31,18 +35,44 @@ class Timeouts:
     read: float = 5.0
 
 
+class Proxy(msgspec.Struct, frozen=True):
+    """An HTTP proxy. ``authorization`` is the value of its header, empty for none."""
+
+    host: str
+    port: int
+    authorization: str = ""
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.host}:{self.port})"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where requests go: host and port, by TLS or not, directly or through a proxy."""
+
+    tls: bool
+    host: str
+    port: int
+    proxy: Proxy | None = None
+
+    @property
+    def authority(self) -> str:
+        """Return the value of the Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
 class Connections:
-    """The connections to one endpoint. Lives as long as the process; safe for many threads."""
+    """The connections to one origin. Lives as long as the process; safe for many threads."""
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        origin: Origin,
         tls: Callable[[], ssl.SSLContext],
         timeouts: Timeouts,
         limit: int = 192,
         clock: Clock = time.monotonic,
     ) -> None:
-        self.endpoint = endpoint
+        self.origin = origin
         self._tls = tls
         self._timeouts = timeouts
         self._clock = clock
@@ -72,7 +102,7 @@ class Connections:
                 raise _ClosedMeanwhile from None
             raise
         finally:
-            if answer is not None and answer.reusable:
+            if answer is not None and answer.reusable and len(self._idle) < KEPT:
                 self._idle.append((sock, self._clock()))
             else:
                 sock.close()
@@ -90,7 +120,7 @@ class Connections:
 
     def _open(self, deadline: Deadline) -> socket.socket:
         """Return a new connection. ``http.client`` knows proxies, both address families, TLS and TCP_NODELAY."""
-        where = self.endpoint
+        where = self.origin
         host, port = (where.proxy.host, where.proxy.port) if where.proxy else (where.host, where.port)
         seconds = max(0.001, min(self._timeouts.connect, deadline.remaining()))
         opener: http.client.HTTPConnection
@@ -123,25 +153,25 @@ class _ClosedMeanwhile(Exception):
     """A kept connection was closed by the other end before it saw the request."""
 
 
-def _tunnel_headers(endpoint: Endpoint) -> Mapping[str, str]:
-    if endpoint.proxy is None or not endpoint.proxy.authorization:
+def _tunnel_headers(origin: Origin) -> Mapping[str, str]:
+    if origin.proxy is None or not origin.proxy.authorization:
         return {}
-    return {"Proxy-Authorization": endpoint.proxy.authorization}
+    return {"Proxy-Authorization": origin.proxy.authorization}
 
 
-def _no_connection(endpoint: Endpoint, error: Exception) -> Broken:
+def _no_connection(origin: Origin, error: Exception) -> Broken:
     """Return what a failure to connect means, in our words."""
-    host = endpoint.host
+    host = origin.host
     if isinstance(error, ssl.SSLCertVerificationError):
         remedy = "name the CA of a private endpoint or proxy in AWS_CA_BUNDLE"
         return Broken(f"the certificate of {host} is not trusted", remedy, lasting=True)
     if isinstance(error, ssl.SSLError):
         return Broken(f"no TLS connection to {host}", "check what answers there")
-    if endpoint.proxy is not None:
-        proxy = f"{endpoint.proxy.host}:{endpoint.proxy.port}"
+    if origin.proxy is not None:
+        proxy = f"{origin.proxy.host}:{origin.proxy.port}"
         return Broken(f"no connection to {host} through the proxy {proxy}", "check HTTPS_PROXY, NO_PROXY and the proxy")
     if isinstance(error, socket.gaierror):
         return Broken(f"the name {host} does not resolve", "check the region and the node's DNS")
     if isinstance(error, TimeoutError):
         return Broken(f"no connection to {host} in time")
-    return Broken(f"no connection to {host}:{endpoint.port}")
+    return Broken(f"no connection to {host}:{origin.port}")

@@ -1,0 +1,11 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fakeaws import FakeAws
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeAws]:
+    with FakeAws() as running:
+        yield running
