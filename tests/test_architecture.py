@@ -204,7 +204,9 @@ print(seen, threading.active_count())
 def test_the_provider_does_not_pay_for_what_it_does_not_use() -> None:
     """What a node's process has imported when it starts to serve: each of these costs megabytes on every node."""
     dear = "boto3 botocore.session botocore.client botocore.loaders moto flask tabulate driver.cli.demo driver.cli.lint"
-    code = f"import sys, driver.cli.provider, driver.app.mount; print([n for n in {dear.split()!r} if n in sys.modules])"
+    code = (
+        f"import sys, driver.cli.provider, driver.app.mount; print([n for n in {dear.split()!r} if n in sys.modules])"
+    )
     assert run(code) == "[]"
 
 

@@ -75,6 +75,7 @@ def _mount_resolver(settings: ProviderSettings, transport: Transport, kube: Kube
         RoleArns(kube, time.monotonic) if kube else room.no_role,
         agent=PodIdentity(settings.pod_identity_endpoint, observe=metrics.observe),
         stale=settings.stale_limit,
+        refreshed=metrics.refreshed,
     )
     lifetimes = Lifetimes(fresh=settings.freshness, stale=settings.stale_limit, unseen=settings.forget_after)
     resolver = room.resolver(transport, auth, lifetimes, weight=settings.cache_bytes)

@@ -54,6 +54,7 @@ class SyncDoor:
                 RoleArns(Kube(cluster), time.monotonic),
                 ambient=Ambient(time.monotonic),
                 stale=settings.stale_limit,
+                refreshed=metrics.refreshed,
             )
             # shorter than any poll interval, longer than a batch of reads takes
             fresh = min(settings.poll_interval / 2, 5.0)

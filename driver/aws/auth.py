@@ -9,8 +9,9 @@ the very same; a pod with another token asks for itself. A denied role concerns 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as NotInTime
+from contextlib import contextmanager
 
 from driver.aws.podidentity import PodIdentity
 from driver.aws.sts import Sts
@@ -33,7 +34,11 @@ PRINCIPALS = 4_096
 
 
 class Authenticator:
-    """An Auth (``driver.resolve``). Lives as long as the process; safe for many threads."""
+    """An Auth (``driver.resolve``). Lives as long as the process; safe for many threads.
+
+    ``stale``: seconds for which an accepted principal may be served last good values in an outage. ``refreshed`` is
+    told how each attempt to get credentials ended: ``ok`` or an error's reason.
+    """
 
     def __init__(
         self,
@@ -43,8 +48,10 @@ class Authenticator:
         agent: PodIdentity | None = None,
         ambient: Callable[[], Credentials] | None = None,
         stale: float = 86_400.0,
+        refreshed: Callable[[str], object] = len,
         clock: Clock = time.monotonic,
     ) -> None:
+        self._refreshed = refreshed
         self._sts = Sts(transport, clock)
         self._role_of = role_of
         self._agent = agent or PodIdentity(clock=clock)
@@ -104,6 +111,19 @@ class Authenticator:
             raise _late(access) from None
 
     def _ask(self, access: Access, principal: Principal, deadline: Deadline) -> Credentials:
+        with self._told():
+            return self._obtained(access, principal, deadline)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyferryError as error:
+            self._refreshed(error.reason)
+            raise
+        self._refreshed("ok")
+
+    def _obtained(self, access: Access, principal: Principal, deadline: Deadline) -> Credentials:
         if access.method is AuthMethod.POD_IDENTITY:
             return self._agent.with_token(access, deadline)
         if not access.failover_region:
@@ -153,9 +173,10 @@ class Authenticator:
 
     def _hop(self, proof: Proof, chain: tuple[Role, ...], region: str, deadline: Deadline) -> Credentials:
         caller = self.credentials(proof, chain[:-1], region, deadline)
-        return self._sts.assume(
-            chain[-1], caller, access=proof.access, principal=proof.principal, region=region, deadline=deadline
-        )
+        with self._told():
+            return self._sts.assume(
+                chain[-1], caller, access=proof.access, principal=proof.principal, region=region, deadline=deadline
+            )
 
     def renew(self, proof: Proof, deadline: Deadline) -> Proof:
         """Forget all credentials that came of a proof and prove anew (``driver.resolve.Auth``).

@@ -144,7 +144,7 @@ def _restarting(found: Header) -> Header | None:
 
 def _whole(found: Whole) -> Whole:
     # a Raw points into the page that it came in
-    return Whole(_without_last_applied(found.metadata), found.spec.copy(), found.status.copy())
+    return Whole(_without_last_applied(found.metadata), found.spec.copy(), found.status.copy(), found.descriptor.copy())
 
 
 def _opted_in(found: Whole) -> Whole | None:

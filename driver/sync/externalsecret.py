@@ -110,7 +110,7 @@ def _store(spec: Fields) -> Store:
     word = spec.text("backendType")
     if word in _STORES:
         return _STORES[word]
-    if spec.raw("backendType") is None and spec.names():
+    if spec.raw("backendType") is None:
         spec.refuse("backendType", "it is missing", 'write "secretsManager" or "systemManager"')
     elif word is not None:
         cause = f"{quoted(word)} is not a backend that keyferry reads"
@@ -129,7 +129,7 @@ def _type(spec: Fields, from_template: str | None) -> str:
 
 def _items(spec: Fields, common: _Common, notes: list[str]) -> Iterator[Item]:
     """Yield the items in KES's merge order."""
-    if spec.names() and _LISTS.isdisjoint(spec.names()):
+    if _LISTS.isdisjoint(spec.names()):
         spec.refuse("data", "none of data, dataFrom and dataFromWithOptions is there", "add what to read")
     for index, key in enumerate(spec.entries("dataFrom")):
         place = f"dataFrom[{index}]"

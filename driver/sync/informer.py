@@ -120,6 +120,7 @@ class Informer(Generic[T]):
         self._uniform = uniform
         self._objects: dict[Key, T] = {}
         self._failures = 0
+        self._broken = clock()
         self._seen = ""
 
     def get(self, key: Key) -> T | None:
@@ -144,7 +145,7 @@ class Informer(Generic[T]):
                 self._failures = 0
             except Gone:
                 version = ""
-                self._failures += 1
+                self._failed()
             except NotFound:
                 version = ""
                 self._absent(pause)
@@ -157,7 +158,7 @@ class Informer(Generic[T]):
             except Exception:
                 log.exception("an informer failed", extra={"watched": self.name})
                 version = ""
-                self._failures += 1
+                self._failed()
             if self._failures:
                 pause(self._delay())
 
@@ -174,11 +175,18 @@ class Informer(Generic[T]):
         return self._seen if version and self._failures < RESUMES else ""
 
     def _delay(self) -> float:
-        most = min(BACKOFF, 0.25 * 2 ** min(self._failures - 1, 10))
+        # in proportion to the outage: a server that was away for five seconds is seen within three
+        away = self._clock() - self._broken if self._failures > 1 else 0.0
+        most = min(BACKOFF, max(0.25, away / 2))
         return self._uniform(most / 4, most)
 
-    def _report(self, error: KeyferryError) -> None:
+    def _failed(self) -> None:
+        if not self._failures:
+            self._broken = self._clock()
         self._failures += 1
+
+    def _report(self, error: KeyferryError) -> None:
+        self._failed()
         level = logging.WARNING if self._failures in (3, 10) or self._failures % 50 == 0 else logging.DEBUG
         log.log(level, "cannot watch %s: %s", self.name, error)
 

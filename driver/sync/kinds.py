@@ -57,7 +57,11 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class Whole(Header, frozen=True):
-    """An object with its spec and status, as the JSON that the API server sent."""
+    """An object with its spec and status, as the JSON that the API server sent; ``null``: not there.
 
-    spec: msgspec.Raw = msgspec.Raw(b"{}")
+    ``descriptor`` is an ExternalSecret's ``secretDescriptor``, what its spec was called before there was one.
+    """
+
+    spec: msgspec.Raw = msgspec.Raw(b"null")
     status: msgspec.Raw = msgspec.Raw(b"{}")
+    descriptor: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="secretDescriptor")

@@ -104,7 +104,7 @@ class Reconciler:
         return Pass(plan, unfinished or _passing(ready.reads))
 
     def _is_ours(self, known: Known) -> bool:
-        return isinstance(known.plan, KeyferryError) or known.plan.controller_id == self._controller_id
+        return known.controller_id == self._controller_id
 
     def _work(
         self, key: SourceKey, live: Whole, known: Known, reads: Reads | KeyferryError

@@ -37,6 +37,8 @@ class Known:
     mark: object
     origin: Origin
     plan: SyncPlan | KeyferryError
+    controller_id: str = ""
+    """Whose object it is, as its spec says, even if the rest of that is wrong."""
     settled: object = None
     """All that the last complete pass depended on; None: there was none."""
     unsettled: int = 0
@@ -141,14 +143,22 @@ def _made(kind: Kind, live: Whole, mark: object, before: Known | None) -> Known:
         plan: SyncPlan | KeyferryError = kind.parse(document)
     except KeyferryError as error:
         plan = error
+    whose = _controller_id(document)
     if before is None or before.origin.uid != origin.uid:
-        return Known(mark, origin, plan)
-    return Known(mark, origin, plan, versions=dict(before.versions), wrote=before.wrote)
+        return Known(mark, origin, plan, whose)
+    return Known(mark, origin, plan, whose, versions=dict(before.versions), wrote=before.wrote)
+
+
+def _controller_id(document: Mapping[str, Any]) -> str:
+    spec = document.get("spec") or document.get("secretDescriptor")
+    found = spec.get("controllerId") if isinstance(spec, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def _document(kind: Kind, live: Whole) -> dict[str, Any]:
     meta = live.metadata
     metadata = {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid, "generation": meta.generation}
     metadata |= {"annotations": meta.annotations or {}, "labels": meta.labels or {}}
-    spec = msgspec.json.decode(live.spec)
-    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
+    parts = {"spec": live.spec, "secretDescriptor": live.descriptor}
+    there = {name: found for name, raw in parts.items() if (found := msgspec.json.decode(raw)) is not None}
+    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **there}

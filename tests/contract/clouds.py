@@ -1,5 +1,6 @@
 """AWS stand-ins that a contract holds against: moto's server, and our own fake. Each over real HTTP."""
 
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -7,12 +8,12 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from driver.http.connections import Timeouts
 from driver.aws.parameterstore import ParameterStore
 from driver.aws.secretsmanager import SecretsManager
 from driver.aws.session import Sdk
 from driver.aws.transport import Transport
 from driver.fanout import Fanout
+from driver.http.connections import Timeouts
 from driver.model import AuthMethod, Credentials, Deadline, Principal, SecretRef, Store
 from driver.resolve import Backend, Call
 from tests.fakeaws import FakeAws
@@ -75,9 +76,10 @@ def moto_server() -> Iterator[ThreadedMotoServer]:
 
 
 def transport(url: str, **more: Any) -> Transport:
-    """Return a transport that finds every service at an address and is not patient."""
+    """Return a transport that finds every service at an address; it waits a tenth of the usual between attempts."""
     sdk = Sdk.from_environment({"AWS_ENDPOINT_URL": url})
-    return Transport(sdk, **{"timeouts": Timeouts(0.5, 0.5), **more})
+    quick = {"timeouts": Timeouts(0.5, 0.5), "sleep": lambda seconds: time.sleep(seconds / 10)}
+    return Transport(sdk, **{**quick, **more})
 
 
 def backend(store: Store, made: Transport, fanout: Fanout) -> Backend:

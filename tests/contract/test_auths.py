@@ -1,6 +1,7 @@
 """What Auth promises, whatever the way in which a workload proves itself."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,12 +9,12 @@ import msgspec
 import pytest
 
 from driver.aws.auth import Authenticator
-from driver.http.connections import Timeouts
 from driver.aws.podidentity import PodIdentity
 from driver.aws.secretsmanager import SecretsManager
 from driver.aws.transport import Transport
 from driver.errors import AccessDenied, IdentityRefused, KeyferryError, Unavailable
 from driver.fanout import Fanout
+from driver.http.connections import Timeouts
 from driver.model import Access, AuthMethod, Deadline, Pod, Role, SecretValue, Store, Token
 from driver.resolve import Call
 from tests.contract.clouds import REGION, ROLE, Cloud, call, refs, transport
@@ -291,7 +292,7 @@ def test_sts_that_takes_five_calls_a_second_gives_twenty_accounts_their_credenti
     fake: FakeAws, world: World
 ) -> None:
     world.rates["AssumeRoleWithWebIdentity"], world.latency = 5.0, 0.02
-    made = transport(fake.url)
+    made = transport(fake.url, sleep=time.sleep)
     auth = Authenticator(made, lambda _ns, account, _deadline: f"{ROLE}-{account}")
     prove: Callable[[int], object] = lambda n: auth.prove(access(AuthMethod.IRSA, f"a{n}"), Deadline(20)).credentials  # noqa: E731 - one line
     with ThreadPoolExecutor(20) as pool:

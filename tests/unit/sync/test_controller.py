@@ -295,6 +295,23 @@ def test_objects_of_another_controller_are_left_alone(lab: Lab) -> None:
     assert lab.status("theirs") == {}
 
 
+def test_a_wrong_object_of_another_controller_is_left_alone_too(lab: Lab) -> None:
+    lab.api.put(external_secret("theirs", {"key": "my-secret", "name": "not a key!"}, controllerId="other"))
+    lab.api.put(external_secret("ours", PASSWORD))
+    with lab.running():
+        until(lambda: lab.status("ours").get("status") == "SUCCESS")
+    assert lab.status("theirs") == {}
+
+
+def test_an_object_with_the_old_top_level_descriptor_gets_its_secret(lab: Lab) -> None:
+    old = external_secret("old")
+    old["secretDescriptor"] = {"backendType": "secretsManager", "data": [PASSWORD]}
+    del old["spec"]
+    lab.api.put(old)
+    with lab.running():
+        until(lambda: lab.api.data("shop", "old") == {"pass": "1234"})
+
+
 # leading (scenario 32)
 
 
