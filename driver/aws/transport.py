@@ -136,7 +136,7 @@ class Transport:
 
     def _give_up(self, order: Order, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, _Lasting) or state.upcoming_sleep >= order.deadline.remaining():
+        if isinstance(error, (_Lasting, _NoTurn)) or state.upcoming_sleep >= order.deadline.remaining():
             return True
         if isinstance(error, Throttled):
             return state.attempt_number >= THROTTLED_ATTEMPTS
@@ -163,7 +163,7 @@ class Transport:
             answered = True
         except KeyferryError as error:
             answered = not isinstance(error, Unavailable)
-            if isinstance(error, Throttled):
+            if isinstance(error, Throttled) and not isinstance(error, _NoTurn):
                 self._paces.throttled(key, began)
             raise
         finally:
@@ -255,6 +255,10 @@ class _Lasting(Unavailable):
     """An outage that the next attempt will meet too."""
 
 
-def _no_turn(asked: Asked) -> Unavailable:
+class _NoTurn(Throttled):
+    """AWS was not even asked: at the pace that it allows, the turn would come after the deadline."""
+
+
+def _no_turn(asked: Asked) -> _NoTurn:
     cause = f"AWS asks for fewer calls: {asked.permission} in {asked.region} had no turn before the deadline"
-    return _Lasting(asked.name, cause, "it is tried again by itself; raise the account's quota if it stays")
+    return _NoTurn(asked.name, cause, "it is tried again by itself; raise the account's quota if it stays")
