@@ -7,6 +7,7 @@ checks the pod's token → ``spc.objects`` parses the SecretProviderClass → ``
     cli/                 one small module per command; the only place that prints
         provider.py      the DaemonSet's process, from its settings to its exit
         sync.py          the Deployment's process
+        process.py       what both doors' processes have in common
         lint.py          check manifests: file, line, every problem
         mount.py         what would a pod get? asks a provider, or reads AWS itself
         render.py        which Secrets would the sync door write?

@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from driver.errors import KeyferryError
+
 Clock = Callable[[], float]
 """Monotonic seconds."""
 
@@ -171,6 +173,10 @@ class SecretValue:
         return 600 + len(self.content) + sum(len(name) + child.weight() for name, child in self.children)
 
 
+Outcome = SecretValue | KeyferryError
+"""What reading a reference ended with. A failure is an answer like any other: it spoils nothing beside it."""
+
+
 class Source(StrEnum):
     """Where a delivered value came from."""
 
@@ -216,3 +222,12 @@ class Deadline:
     def within(self, seconds: float) -> "Deadline":
         """Return a deadline ``seconds`` from now, or this one if it is nearer."""
         return Deadline(min(seconds, self.remaining()), self._clock)
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What a backend needs: for whom (its retry budget and memory of denials), with what, where, until when."""
+
+    principal: Principal
+    credentials: Credentials
+    region: str
+    deadline: Deadline

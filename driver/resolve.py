@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-import msgspec
-
 from driver.cache import Cache, Entry, Flight
 from driver.errors import (
     AccessDenied,
@@ -32,9 +30,11 @@ from driver.errors import (
 from driver.fanout import Fanout
 from driver.model import (
     Access,
+    Call,
     Clock,
     Credentials,
     Deadline,
+    Outcome,
     Principal,
     Proof,
     Read,
@@ -48,18 +48,8 @@ from driver.model import (
 
 log = logging.getLogger(__name__)
 
-Outcome = SecretValue | KeyferryError
 Found = Read | KeyferryError
 Key = tuple[Principal, SecretRef]
-
-
-class Call(msgspec.Struct, frozen=True):
-    """What a backend needs: for whom (its retry budget and memory of denials), with what, where, until when."""
-
-    principal: Principal
-    credentials: Credentials
-    region: str
-    deadline: Deadline
 
 
 class Auth(Protocol):

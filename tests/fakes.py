@@ -7,8 +7,10 @@ from driver.errors import KeyferryError
 from driver.model import (
     Access,
     AuthMethod,
+    Call,
     Credentials,
     Deadline,
+    Outcome,
     Principal,
     Proof,
     Role,
@@ -17,7 +19,6 @@ from driver.model import (
     Store,
     Token,
 )
-from driver.resolve import Call, Outcome
 
 
 class FakeClock:

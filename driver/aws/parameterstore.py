@@ -14,8 +14,7 @@ from driver.aws.failures import Asked, Refusal, translate, who
 from driver.aws.transport import Operation, Order, Transport
 from driver.errors import IdentityRefused, KeyferryError, TooLarge, Unavailable
 from driver.fanout import Fanout
-from driver.model import SecretRef, SecretValue, Store
-from driver.resolve import Call, Outcome
+from driver.model import Call, Outcome, SecretRef, SecretValue, Store
 
 BATCH = 10
 """Names in one GetParameters."""

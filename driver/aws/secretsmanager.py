@@ -18,8 +18,7 @@ from driver.aws.failures import Asked, Refusal, translate, who
 from driver.aws.transport import Operation, Order, Transport
 from driver.errors import AccessDenied, IdentityRefused, KeyferryError, NotFound, Throttled, Unavailable, Unusable
 from driver.fanout import Fanout
-from driver.model import Clock, Principal, SecretRef, SecretValue
-from driver.resolve import Call, Outcome
+from driver.model import Call, Clock, Outcome, Principal, SecretRef, SecretValue
 
 log = logging.getLogger(__name__)
 

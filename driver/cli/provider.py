@@ -13,12 +13,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from driver.cli.process import HOUSEKEEPING, begin
 from driver.config import PROVIDER_OPTIONS, ProviderSettings, provider_settings
 from driver.handover import Calls, Signals
 from driver.mount.server import handlers
 from driver.options import add_flags
 from driver.serving import ProviderSocket, drain, grpc_server
-from driver.telemetry import Sink, log_to
+from driver.telemetry import Sink
 
 if TYPE_CHECKING:
     from driver.app.mount import MountDoor
@@ -28,9 +29,6 @@ log = logging.getLogger(__name__)
 
 OTHER_DIRECTORIES = (Path("/etc/kubernetes/secrets-store-csi-providers"),)
 """Where driver 1.6.0 looks for sockets before it looks into its ``--provider-volume``."""
-
-HOUSEKEEPING = 30.0
-"""Seconds between looks for what may be forgotten."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +40,7 @@ def main(args: argparse.Namespace) -> int:
     """Serve Mounts until SIGTERM. Raises a KeyferryError before anything is started when a setting is wrong."""
     settings = provider_settings(vars(args), os.environ)
     with ExitStack() as closing:
-        signals = Signals()
-        closing.callback(signals.close)
-        logs = Sink(2)
-        closing.callback(logs.close)
-        closing.callback(log_to(logs, level=settings.log_level, form=settings.log_format))
+        signals, logs = begin(closing, level=settings.log_level, form=settings.log_format)
         return _serve(settings, signals, logs, closing)
 
 

@@ -6,15 +6,11 @@ import os
 import threading
 from contextlib import ExitStack
 
+from driver.cli.process import HOUSEKEEPING, begin
 from driver.config import SYNC_OPTIONS, sync_settings
-from driver.handover import Signals
 from driver.options import add_flags
-from driver.telemetry import Sink, log_to
 
 log = logging.getLogger(__name__)
-
-HOUSEKEEPING = 30.0
-"""Seconds between looks for what may be forgotten."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +24,7 @@ def main(args: argparse.Namespace) -> int:
     from driver.app.sync import SyncDoor  # noqa: PLC0415 - wrong settings are told without loading it
 
     with ExitStack() as closing:
-        signals = Signals()
-        closing.callback(signals.close)
-        logs = Sink(2)
-        closing.callback(logs.close)
-        closing.callback(log_to(logs, level=settings.log_level, form=settings.log_format))
+        signals, logs = begin(closing, level=settings.log_level, form=settings.log_format)
         door = SyncDoor(settings, os.environ, logs)
         closing.callback(door.close)
         stop = threading.Event()

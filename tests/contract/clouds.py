@@ -14,8 +14,8 @@ from driver.aws.session import Sdk
 from driver.aws.transport import Transport
 from driver.fanout import Fanout
 from driver.http.connections import Timeouts
-from driver.model import AuthMethod, Credentials, Deadline, Principal, SecretRef, Store
-from driver.resolve import Backend, Call
+from driver.model import AuthMethod, Call, Credentials, Deadline, Principal, SecretRef, Store
+from driver.resolve import Backend
 from tests.fakeaws import FakeAws
 
 REGION = "eu-west-1"

@@ -15,8 +15,7 @@ from driver.aws.transport import Transport
 from driver.errors import AccessDenied, IdentityRefused, KeyferryError, Unavailable
 from driver.fanout import Fanout
 from driver.http.connections import Timeouts
-from driver.model import Access, AuthMethod, Deadline, Pod, Role, SecretValue, Store, Token
-from driver.resolve import Call
+from driver.model import Access, AuthMethod, Call, Deadline, Pod, Role, SecretValue, Store, Token
 from tests.contract.clouds import REGION, ROLE, Cloud, call, refs, transport
 from tests.driverside import AGENT, STS, token
 from tests.fakeaws import FakeAws

@@ -11,8 +11,7 @@ from driver.aws.secretsmanager import SecretsManager
 from driver.aws.transport import Transport
 from driver.errors import KeyferryError
 from driver.fanout import Fanout
-from driver.model import Access, AuthMethod, Deadline, SecretValue, Store, Token
-from driver.resolve import Call
+from driver.model import Access, AuthMethod, Call, Deadline, SecretValue, Store, Token
 from tests.contract.clouds import REGION, refs, transport
 from tests.driverside import token
 from tests.fakeaws import FakeAws

@@ -17,8 +17,8 @@ from driver.errors import (
     Unavailable,
 )
 from driver.fanout import Fanout
-from driver.model import Access, Deadline, Read, Role, SecretRef, Source, Store, Want
-from driver.resolve import Call, Lifetimes, Outcome, Resolver
+from driver.model import Access, Call, Deadline, Outcome, Read, Role, SecretRef, Source, Store, Want
+from driver.resolve import Lifetimes, Resolver
 from tests.fakes import FakeAuth, FakeBackend, FakeClock, access, ref, value
 
 DOWN = Unavailable("db", "down", "wait")

@@ -4,8 +4,7 @@ from driver.aws.secretsmanager import REFUSED_SECONDS, THROTTLED_SECONDS, Secret
 from driver.aws.transport import Transport
 from driver.errors import NotFound, Unusable
 from driver.fanout import Fanout
-from driver.model import SecretRef, SecretValue, Store
-from driver.resolve import Outcome
+from driver.model import Outcome, SecretRef, SecretValue, Store
 from tests.contract.clouds import call, refs
 from tests.fakeaws_world import World
 from tests.fakes import FakeClock
