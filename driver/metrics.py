@@ -51,7 +51,6 @@ OPERATIONS = (
     "AssumeRole",
     "AssumeRoleWithWebIdentity",
     "PodIdentity",
-    "GetServiceAccount",
     OTHER,
 )
 _SOURCES = {"source": tuple(Source)}

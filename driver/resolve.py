@@ -95,8 +95,8 @@ class Lifetimes:
     """The same for a value of an explicit version, which cannot change: a revoked right is noticed this late."""
     refused: float = 3.0
     """A denial or a not-found is remembered."""
-    unavailable: float = 1.0
-    """An outage is remembered."""
+    unavailable: float = 0.4
+    """An outage is remembered: for all who asked together, and not until the kubelet's first retry (0.5 s)."""
     stale: float = 86_400.0
     """A last good value may serve in an outage. 0: never."""
     unseen: float = 600.0

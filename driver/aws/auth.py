@@ -26,7 +26,7 @@ RoleOf = Callable[[str, str, Deadline], str]
 EARLY = 300.0
 """Credentials are renewed this many seconds before they expire."""
 REFUSED = 3.0
-UNAVAILABLE = 1.0
+UNAVAILABLE = 0.4
 """Seconds for which a refusal and an outage are remembered."""
 PATIENCE = 3.0
 """Seconds that a renewal may take when there is something to fall back on."""
