@@ -94,7 +94,7 @@ def test_pods_that_start_together_ask_once(method: AuthMethod, auth: Authenticat
 
 @every_method
 @pytest.mark.parametrize("change", [{"uid": "uid-2"}, {"service_account": "other"}], ids=["uid", "account"])
-def test_another_identity_never_gets_these_credentials(
+def test_scenario_6_another_identity_never_gets_these_credentials(
     method: AuthMethod, change: dict[str, str], auth: Authenticator
 ) -> None:
     mine = auth.prove(access(method), soon())
@@ -143,7 +143,7 @@ def test_credentials_that_still_hold_bridge_an_outage(
 
 
 @every_method
-def test_a_long_outage_leaves_a_proof_without_credentials_for_a_day(
+def test_scenario_9_a_long_outage_leaves_a_proof_without_credentials_for_a_day(
     method: AuthMethod, auth: Authenticator, world: World, clock: FakeClock
 ) -> None:
     auth.prove(access(method), soon())
@@ -185,7 +185,9 @@ def test_a_role_that_trusts_somebody_else_is_named(auth: Authenticator, world: W
     assert SUBJECT in str(caught.value)
 
 
-def test_revoked_trust_ends_the_proof_at_the_next_renewal(auth: Authenticator, world: World, clock: FakeClock) -> None:
+def test_scenario_7_revoked_trust_ends_the_proof_at_the_next_renewal(
+    auth: Authenticator, world: World, clock: FakeClock
+) -> None:
     auth.prove(access(AuthMethod.IRSA), soon())
     world.roles[ROLE] = "somebody"
     clock.advance(world.lifetime)
@@ -208,7 +210,7 @@ def test_an_account_without_an_association_is_told_so(auth: Authenticator, world
     assert world.count("PodIdentity") > 1
 
 
-def test_an_association_that_becomes_visible_is_waited_for(auth: Authenticator, world: World) -> None:
+def test_scenario_13_an_association_that_becomes_visible_is_waited_for(auth: Authenticator, world: World) -> None:
     world.associations.clear()
     threading.Timer(0.2, lambda: world.associations.update({SUBJECT: ROLE})).start()
     assert auth.prove(access(AuthMethod.POD_IDENTITY), soon()).credentials is not None
@@ -281,13 +283,13 @@ def test_an_answer_that_makes_no_sense_proves_nothing(
         auth.prove(access(method), Deadline(0.4))
 
 
-def test_an_agent_that_is_not_there_is_named(line: Transport) -> None:
+def test_scenario_13_an_agent_that_is_not_there_is_named(line: Transport) -> None:
     auth = Authenticator(line, lambda _ns, _account, _deadline: ROLE, agent=PodIdentity(["http://127.0.0.1:9"]))
     with pytest.raises(Unavailable, match="Pod Identity agent"):
         auth.prove(access(AuthMethod.POD_IDENTITY), Deadline(0.3))
 
 
-def test_sts_that_takes_five_calls_a_second_gives_twenty_accounts_their_credentials(
+def test_scenario_12_sts_that_takes_five_calls_a_second_gives_twenty_accounts_their_credentials(
     fake: FakeAws, world: World
 ) -> None:
     world.rates["AssumeRoleWithWebIdentity"], world.latency = 5.0, 0.02

@@ -54,7 +54,7 @@ def test_an_answer_that_makes_no_sense_is_an_outage(kind: str, store: Store, wor
 
 
 @pytest.mark.parametrize("kind", ["empty", "html", "truncated", "shape", "cut", "close", "hang"])
-def test_what_breaks_twice_is_tried_again(kind: str, store: Store, world: World, reads: Backend) -> None:
+def test_scenario_10_what_breaks_twice_is_tried_again(kind: str, store: Store, world: World, reads: Backend) -> None:
     world.fail(kind, times=2)
     assert good(reads, store)
     assert world.count(SINGLE[store]) == 3
@@ -114,12 +114,12 @@ def test_a_refusal_has_its_class_and_its_words(
     assert not message or message not in str(outcome)
 
 
-def test_throttling_is_waited_for(store: Store, world: World, reads: Backend) -> None:
+def test_scenario_11_throttling_is_waited_for(store: Store, world: World, reads: Backend) -> None:
     world.fail("error", code="ThrottlingException", status=400, times=2)
     assert good(reads, store)
 
 
-def test_throttling_without_end_is_told_by_the_deadline(store: Store, world: World, reads: Backend) -> None:
+def test_scenario_11_throttling_without_end_is_told_by_the_deadline(store: Store, world: World, reads: Backend) -> None:
     world.fail("error", code="ThrottlingException", status=400)
     began = time.monotonic()
     outcome = error(reads, store, seconds=1.0)
@@ -127,7 +127,9 @@ def test_throttling_without_end_is_told_by_the_deadline(store: Store, world: Wor
     assert time.monotonic() - began < 2.5
 
 
-def test_an_answer_comes_by_the_deadline_when_aws_gives_none(store: Store, world: World, reads: Backend) -> None:
+def test_scenario_10_an_answer_comes_by_the_deadline_when_aws_gives_none(
+    store: Store, world: World, reads: Backend
+) -> None:
     world.fail("hang")
     began = time.monotonic()
     assert isinstance(error(reads, store, seconds=0.3), Unavailable)
@@ -144,14 +146,16 @@ def test_a_connection_that_aws_closed_meanwhile_costs_nothing(
 
 
 @pytest.mark.parametrize("minutes", [-15, 15])
-def test_a_wrong_clock_is_seen_and_allowed_for(minutes: int, store: Store, world: World, reads: Backend) -> None:
+def test_scenario_18_a_wrong_clock_is_seen_and_allowed_for(
+    minutes: int, store: Store, world: World, reads: Backend
+) -> None:
     world.skew = minutes * 60.0
     assert good(reads, store)
     assert good(reads, store)
     assert len(world.calls) == 2
 
 
-def test_no_connection_names_the_address(store: Store, fake: FakeAws, reads: Backend) -> None:
+def test_scenario_17_no_connection_names_the_address(store: Store, fake: FakeAws, reads: Backend) -> None:
     fake.stop()
     outcome = error(reads, store)
     assert isinstance(outcome, Unavailable)

@@ -41,7 +41,7 @@ def test_what_does_not_exist_is_named_and_spoils_nothing_else(store: Store, clou
     assert error.subject == "gone"
 
 
-def test_more_than_any_batch_takes_all_come(store: Store, cloud: Cloud, reads: Backend) -> None:
+def test_scenario_16_more_than_any_batch_takes_all_come(store: Store, cloud: Cloud, reads: Backend) -> None:
     names = [f"app/{n}" if store is Store.SECRETS_MANAGER else f"/app/{n}" for n in range(23)]
     for name in names:
         cloud.put(store, name, f"value of {name}")
@@ -59,7 +59,9 @@ def test_a_reference_by_arn_gets_the_same_value(store: Store, cloud: Cloud, read
     assert (text(found[by_arn]), text(found[other])) == ("one", "two")
 
 
-def test_versions_of_one_object_in_one_fetch_are_not_mixed_up(store: Store, cloud: Cloud, reads: Backend) -> None:
+def test_scenario_23_versions_of_one_object_in_one_fetch_are_not_mixed_up(
+    store: Store, cloud: Cloud, reads: Backend
+) -> None:
     (latest,) = refs(store, "db")
     versions = []
     for value in ("first", "second"):

@@ -16,6 +16,7 @@ import grpc
 import pytest
 import yaml
 
+from tests.bench.flood import Load, flood, memory
 from tests.driverside import MOUNT, attributes, channel, mount, request
 from tests.fakeaws import FakeAws
 
@@ -196,3 +197,18 @@ def test_scenario_26_calls_in_flight_at_sigterm_are_answered(tmp_path: Path, fak
 
 def _requests(count: int) -> list[bytes]:
     return [request(attributes(OBJECTS, account=f"sa-{i}", pod=f"pod-{i}")) for i in range(count)]
+
+
+def test_scenario_36_a_node_starts_250_pods_with_20_secrets_each(tmp_path: Path, fake: FakeAws) -> None:
+    """Ten accounts: a batch and a login each, all mounted within seconds, in less than 100 MiB."""
+    fake.world.latency = 0.05
+    load = Load()
+    with Process(tmp_path, fake) as provider:
+        provider.until('"serving"')
+        result = flood(provider.socket, load.requests(), load.in_flight, provider.process.pid)
+        peak = memory(provider.process.pid, "VmHWM")
+    assert result.errors == {}
+    assert fake.world.counts["BatchGetSecretValue"] == fake.world.counts["AssumeRoleWithWebIdentity"] == 10
+    assert fake.world.counts["GetSecretValue"] == 0
+    assert result.percentile(0.99) < 2
+    assert peak < 100

@@ -34,7 +34,7 @@ def test_no_batch_has_one_parameter_twice(names: list[str]) -> None:
         assert len(set(bases)) == len(bases)
 
 
-def test_ten_parameters_are_one_call(reads: ParameterStore, world: World) -> None:
+def test_scenario_23_ten_parameters_are_one_call(reads: ParameterStore, world: World) -> None:
     for n in range(20):
         world.put_parameter(f"/p{n}", f"value {n}")
     found = reads.fetch(call(), refs(PS, *(f"/p{n}" for n in range(20))))

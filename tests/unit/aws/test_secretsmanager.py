@@ -93,12 +93,14 @@ def test_a_batch_that_stays_throttled_gives_way_to_single_reads_and_is_left_alon
     assert world.count("GetSecretValue") == 10
 
 
-def test_a_batch_that_aws_takes_for_malformed_is_read_one_by_one(reads: SecretsManager, world: World) -> None:
+def test_scenario_16_a_batch_that_aws_takes_for_malformed_is_read_one_by_one(
+    reads: SecretsManager, world: World
+) -> None:
     world.fail("error", "BatchGetSecretValue", code="InvalidParameterException", status=400)
     assert all_came(reads.fetch(call(), names(3)))
 
 
-def test_what_a_batch_does_not_bring_is_read_by_itself(reads: SecretsManager, world: World) -> None:
+def test_scenario_16_what_a_batch_does_not_bring_is_read_by_itself(reads: SecretsManager, world: World) -> None:
     world.fail("error", "GetSecretValue", times=0)
     partial = refs(SM, ARN + "s7")
     found = reads.fetch(call(), [*names(2), *partial])

@@ -120,7 +120,7 @@ def test_an_address_that_is_none_names_its_variable(url: str) -> None:
         ({"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "elsewhere.test"}, "p"),
     ],
 )
-def test_a_proxy_is_found_as_everywhere(environ: Mapping[str, str], host: str) -> None:
+def test_scenario_17_a_proxy_is_found_as_everywhere(environ: Mapping[str, str], host: str) -> None:
     found = endpoints(**environ).of("sts", "eu-west-1").proxy
     assert (found.host if found else "") == host
 

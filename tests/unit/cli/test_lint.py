@@ -307,7 +307,7 @@ def test_yaml_is_read_as_kubernetes_reads_it(tmp_path: Path) -> None:
     assert run(tmp_path, text + entry % "1.5")[0] == 1
 
 
-def test_an_alias_that_explodes_is_told(tmp_path: Path) -> None:
+def test_scenario_19_an_alias_that_explodes_is_told(tmp_path: Path) -> None:
     levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 20)}]\n" for n in range(1, 8))
     code, lines = run(tmp_path, f"a0: &a0 [x]\n{levels}")
     assert code == 1

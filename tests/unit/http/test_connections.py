@@ -76,7 +76,7 @@ def test_a_connection_kept_too_long_is_closed(fake: FakeAws) -> None:
     pool.close()
 
 
-def test_tls_trusts_the_named_ca(tmp_path: Path) -> None:
+def test_scenario_17_tls_trusts_the_named_ca(tmp_path: Path) -> None:
     pem = certificate(tmp_path)
     with FakeAws(certificate=pem) as fake:
         pool = connections(fake.url, AWS_CA_BUNDLE=str(pem))
@@ -130,7 +130,7 @@ def pipe(source: socket.socket, sink: socket.socket) -> None:
         pass
 
 
-def test_tls_goes_through_the_proxy(tmp_path: Path) -> None:
+def test_scenario_17_tls_goes_through_the_proxy(tmp_path: Path) -> None:
     pem = certificate(tmp_path)
     with FakeAws(certificate=pem) as fake:
         proxy = TunnelProxy(fake.url)
@@ -157,7 +157,7 @@ def test_a_proxy_that_refuses_is_named_without_its_password(tmp_path: Path) -> N
         ("http://nowhere.invalid", "the name nowhere.invalid does not resolve"),
     ],
 )
-def test_no_connection_says_where_to(url: str, cause: str) -> None:
+def test_scenario_17_no_connection_says_where_to(url: str, cause: str) -> None:
     with pytest.raises(Broken) as caught:
         send(connections(url))
     assert caught.value.cause == cause
