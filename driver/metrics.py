@@ -68,7 +68,7 @@ METRICS = (
     Metric(
         "keyferry_aws_attempts_total",
         "counter",
-        "Calls to AWS, the agent and Kubernetes, each attempt",
+        "Calls to AWS and to the Pod Identity agent, each attempt",
         {"operation": OPERATIONS, "result": RESULTS},
     ),
     Metric("keyferry_aws_attempt_duration_seconds", "histogram", "Time of an attempt", {"operation": OPERATIONS}),
