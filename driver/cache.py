@@ -142,13 +142,6 @@ class Cache(Generic[K, V]):
         with self._lock:
             return self._kept.get(key)
 
-    def outdate(self, key: K) -> None:
-        """Make a kept value count as no longer fresh."""
-        with self._lock:
-            entry = self._kept.get(key)
-            if entry is not None:
-                entry.fresh = 0.0
-
     def drop(self, unwanted: Callable[[K, Entry[V]], bool]) -> int:
         """Forget all values for which ``unwanted`` is true; return how many."""
         with self._lock:

@@ -50,7 +50,7 @@ class MountDoor:
             self.provider = Provider(
                 self._resolver,
                 _node_region(settings, kube),
-                Reports(metrics, _audit(settings.audit, metrics, undo), _events(kube, undo)),
+                Reports(metrics, room.audit_log(settings.audit, metrics, undo), _events(kube, undo)),
                 region=settings.region,
                 limits=Limits(budget=settings.mount_budget, grace=settings.grace, response=settings.max_response_bytes),
             )
@@ -88,15 +88,6 @@ def _node_region(settings: ProviderSettings, kube: Kube | None) -> Callable[[Dea
         return kube.node_region(settings.node_name, deadline) if kube and settings.node_name else ""
 
     return node_region
-
-
-def _audit(where: str, metrics: Metrics, undo: ExitStack) -> Callable[[bytes], object]:
-    if where == "off":
-        return len
-    audit = Sink(1)
-    audit.on_drop(lambda lines: metrics.lines_dropped("audit", lines))
-    undo.callback(audit.close)
-    return audit.write
 
 
 def _events(kube: Kube | None, undo: ExitStack) -> Callable[..., object]:

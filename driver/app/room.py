@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from driver.aws.ambient import Ambient
@@ -14,8 +15,10 @@ from driver.aws.transport import Transport
 from driver.errors import IdentityRefused, InvalidInput, KeyferryError
 from driver.fanout import Fanout
 from driver.kube import Cluster, Kube, from_kubeconfig, in_cluster
+from driver.metrics import Metrics
 from driver.model import Deadline, Store
 from driver.resolve import Auth, Backend, Lifetimes, Resolver
+from driver.telemetry import Sink
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,16 @@ def kube(kubeconfig: str, environ: Mapping[str, str]) -> Kube | None:
             raise
         log.warning("no Kubernetes API server is known: only EKS Pod Identity works")
         return None
+
+
+def audit_log(where: str, metrics: Metrics, undo: ExitStack) -> Callable[[bytes], object]:
+    """Return what takes audit records: stdout until ``undo`` closes, or nothing for ``off``."""
+    if where == "off":
+        return len
+    sink = Sink(1)
+    sink.on_drop(lambda lines: metrics.lines_dropped("audit", lines))
+    undo.callback(sink.close)
+    return sink.write
 
 
 def cluster(kubeconfig: str, environ: Mapping[str, str]) -> Cluster:

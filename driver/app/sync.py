@@ -102,12 +102,7 @@ def _observer(
     metrics: SyncMetrics, where: str, undo: ExitStack
 ) -> Callable[[SyncPlan, Mapping[SecretRef, Read], Sequence[TargetOutcome]], None]:
     """Return what counts and records every pass that looked at Secrets."""
-    write: Callable[[bytes], object] = len
-    if where == "stdout":
-        sink = Sink(1)
-        sink.on_drop(lambda lines: metrics.lines_dropped("audit", lines))
-        undo.callback(sink.close)
-        write = sink.write
+    write = room.audit_log(where, metrics, undo)
 
     def observe(plan: SyncPlan, reads: Mapping[SecretRef, Read], outcomes: Sequence[TargetOutcome]) -> None:
         for outcome in outcomes:

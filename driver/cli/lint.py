@@ -8,15 +8,14 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Literal, TextIO
 
 import msgspec
 import yaml
 
-from driver.cli import externalsecrets
+from driver.cli import documents, externalsecrets
 from driver.cli.classes import Entry, Fields, Finding, ProviderClass, fields, find, is_null, line_of
-from driver.errors import Failures, KeyferryError
+from driver.errors import Failures, InvalidInput, KeyferryError
 from driver.model import Store
 from driver.spc import goscalar, goyaml, objects
 from driver.spc.fields import EXTRACT_FIELDS, FAILOVER_FIELDS, OBJECT_FIELDS, by_lower_case, quoted
@@ -46,10 +45,9 @@ def run(paths: Sequence[str], *, output: Literal["text", "json"], out: TextIO) -
     unread = False
     for path in paths:
         try:
-            text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            cause = getattr(error, "strerror", None) or "not UTF-8 text"
-            found.append(Finding(path, 0, "error", "file", f"cannot be read: {cause}", "name a readable YAML file"))
+            text = documents.read(path)
+        except InvalidInput as error:
+            found.append(Finding(path, 0, "error", "file", error.cause, error.remedy))
             unread = True
         else:
             found += sorted(check("<stdin>" if path == "-" else path, text), key=lambda one: one.line)

@@ -1,11 +1,8 @@
 """The SecretProviderClass that a command is about: read from a file, chosen by its name."""
 
-import sys
-from pathlib import Path
-
 import msgspec
 
-from driver.cli import classes
+from driver.cli import classes, documents
 from driver.errors import InvalidInput
 from driver.model import AuthMethod
 from driver.spc import settings
@@ -38,19 +35,11 @@ def choose(path: str, name: str) -> Chosen:
 
 def _classes(path: str) -> list[Chosen]:
     found: list[Chosen] = []
-    for one in classes.find(path, _read(path)):
+    for one in classes.find(path, documents.read(path)):
         if isinstance(one, classes.Finding):
             raise InvalidInput(f"{path}:{one.line}", one.cause, one.remedy)
         found.append(Chosen(one.name, _texts(path, one)))
     return found
-
-
-def _read(path: str) -> str:
-    try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise InvalidInput(path, f"cannot be read: {cause}", "name a readable YAML file") from None
 
 
 def _texts(path: str, found: classes.ProviderClass) -> dict[str, str]:

@@ -1,3 +1,5 @@
+"""Fixtures of more than one folder: a fake AWS, its world, and a transport to it."""
+
 from collections.abc import Iterator
 
 import pytest
