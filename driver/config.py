@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from driver.options import Option, count, duration, load, on_off, one_of, provider_name, size, urls
+from driver.options import Option, count, duration, load, namespaces, on_off, one_of, provider_name, size, urls
 
 _KUBECONFIG = Option("kubeconfig", "", str, "FILE", "Kubeconfig; empty: the service account of the own pod")
 _REGION = Option("region", "", str, "REGION", "Region when neither object nor class names one", "AWS_REGION")
@@ -107,7 +107,7 @@ def provider_settings(flags: Mapping[str, object], environ: Mapping[str, str]) -
 
 SYNC_OPTIONS: tuple[Option, ...] = (
     _KUBECONFIG,
-    Option("namespace", "", str, "NS", "Only this namespace; empty: all"),
+    Option("namespace", "", namespaces, "NS,…", "Only these namespaces; empty: all"),
     Option(
         "poll-interval", "60s", duration, "TIME", "How often AWS is asked for each object, unless it says otherwise"
     ),
@@ -150,7 +150,7 @@ class SyncSettings:
     """Settings of ``keyferry sync``; times in seconds."""
 
     kubeconfig: str
-    namespace: str
+    namespace: tuple[str, ...]
     poll_interval: float
     metrics_address: str
     leader_elect: bool

@@ -66,6 +66,14 @@ def urls(text: str) -> tuple[str, ...]:
     return found
 
 
+def namespaces(text: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list, each once. Raises ValueError."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not all(re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name) for name in found):
+        raise ValueError("not a list of namespaces such as shop,web")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One setting: the flag ``--some-name``, the variable ``KEYFERRY_SOME_NAME`` and the field ``some_name``."""

@@ -68,7 +68,7 @@ class SyncDoor:
                 self._resolver,
                 region=settings.region,
                 leader=leader,
-                namespace=settings.namespace,
+                namespaces=settings.namespace,
                 interval=settings.poll_interval,
                 mode=Mode(settings.named_secrets),
                 rules=Rules(enforce=settings.enforce_permissions),

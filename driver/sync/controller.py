@@ -70,7 +70,7 @@ class Controller:
         region: str,
         leader: Leader | None = None,
         fanout: Fanout | None = None,
-        namespace: str = "",
+        namespaces: Sequence[str] = (),
         interval: float = 60.0,
         mode: Mode = Mode.AUTO,
         providers: Sequence[str] = ("aws", "keyferry"),
@@ -94,7 +94,7 @@ class Controller:
         self._restarts = Restarts(api, self.may_write, self._roll_later) if restarts else None
         told = self._restarts.workload if self._restarts else None
         handlers = Handlers(self._source_changed, self._secret_changed, self._namespace_changed, told)
-        self._copies = Copies(api, handlers, namespace=namespace, clock=clock)
+        self._copies = Copies(api, handlers, namespaces=namespaces, clock=clock)
         self._roster = Roster(kinds(self._copies, region, mode, providers))
         identities = Identities(api, clock=clock)
         permissions = self._copies.permissions

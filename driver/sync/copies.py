@@ -14,7 +14,7 @@ from driver.sync import externalsecret, secretproviderclass
 from driver.sync.cluster import Api
 from driver.sync.informer import Handler, Informer, Key, Remote
 from driver.sync.kinds import CLASSES, EXTERNAL_SECRETS, NAMESPACES, SECRETS, WORKLOADS, Header, Meta, Whole
-from driver.sync.plan import SYNC, Mode
+from driver.sync.plan import Mode
 from driver.sync.restart import WorkloadKey, secrets_of
 from driver.sync.roster import Kind
 
@@ -34,18 +34,19 @@ class Handlers:
     workload: Callable[[str, Header | None, Header | None], object] | None = None
 
 
-class Copies:
-    """Lives as long as the process; safe for many threads. ``namespace`` empty: all of them."""
+class Space:
+    """The copies of what is in one namespace, or (empty) in all."""
 
-    def __init__(self, api: Api, handlers: Handlers, *, namespace: str = "", clock: Clock = time.monotonic) -> None:
+    def __init__(self, api: Api, handlers: Handlers, namespace: str, clock: Clock) -> None:
         self._api = api
+        self._namespace = namespace
         self._clock = clock
         one = f"metadata.name={namespace}" if namespace else ""
         secrets = Remote(api, SECRETS, Header, namespace=namespace)
-        self._secrets = Informer("Secrets", secrets, handlers.secret, keep=_bare, clock=clock)
+        self.secrets = Informer("Secrets", secrets, handlers.secret, keep=_bare, clock=clock)
         namespaces = Remote(api, NAMESPACES, Header, fields=one)
-        self._namespaces = Informer("namespaces", namespaces, handlers.namespace, keep=_annotated, clock=clock)
-        self._sources = {
+        self.namespaces = Informer("namespaces", namespaces, handlers.namespace, keep=_annotated, clock=clock)
+        self.sources = {
             EXTERNAL_SECRET: Informer(
                 "ExternalSecrets",
                 Remote(api, EXTERNAL_SECRETS, Whole, namespace=namespace),
@@ -61,9 +62,9 @@ class Copies:
                 clock=clock,
             ),
         }
-        self._workloads = dict(self._watched_workloads(handlers, namespace))
+        self.workloads = dict(self._watched_workloads(handlers))
 
-    def _watched_workloads(self, handlers: Handlers, namespace: str) -> Iterator[tuple[str, Informer[Header]]]:
+    def _watched_workloads(self, handlers: Handlers) -> Iterator[tuple[str, Informer[Header]]]:
         told = handlers.workload
         if told is None:
             return
@@ -72,8 +73,26 @@ class Copies:
             def tell(before: Header | None, after: Header | None, kind: str = kind) -> None:
                 told(kind, before, after)
 
-            remote = Remote(self._api, resource, Header, namespace=namespace)
+            remote = Remote(self._api, resource, Header, namespace=self._namespace)
             yield kind, Informer(resource.plural, remote, tell, keep=_restarting, clock=self._clock)
+
+    def informers(self) -> list[Informer[Header] | Informer[Whole]]:
+        """Return all of them."""
+        return [self.secrets, self.namespaces, *self.sources.values(), *self.workloads.values()]
+
+
+class Copies:
+    """Lives as long as the process; safe for many threads. ``namespaces`` empty: all of them.
+
+    A few namespaces are followed one by one, so that rights in these are enough.
+    """
+
+    def __init__(
+        self, api: Api, handlers: Handlers, *, namespaces: Sequence[str] = (), clock: Clock = time.monotonic
+    ) -> None:
+        self._api = api
+        self._clock = clock
+        self._spaces = {each: Space(api, handlers, each, clock) for each in namespaces or ("",)}
 
     def start(self, stop: threading.Event) -> None:
         """Begin to follow the cluster, a thread for each kind."""
@@ -94,21 +113,25 @@ class Copies:
 
     def find(self, kind: str, key: Key) -> Whole | None:
         """Return a source as last seen."""
-        return self._sources[kind].get(key)
+        space = self._space(key[0])
+        return space.sources[kind].get(key) if space else None
 
     def sources(self, namespace: str = "") -> list[tuple[str, str, str]]:
         """Return the keys of all sources, or of those of one namespace."""
-        keys = [(kind, *key) for kind, informer in self._sources.items() for key in informer.names()]
+        found = ((kind, informer) for space in self._spaces.values() for kind, informer in space.sources.items())
+        keys = [(kind, *key) for kind, informer in found for key in informer.names()]
         return [key for key in keys if not namespace or key[1] == namespace]
 
     def workload(self, key: WorkloadKey) -> Header | None:
         """Return a workload as last seen, None if it asks for no restarts."""
-        informer = self._workloads.get(key[0])
+        space = self._space(key[1])
+        informer = space.workloads.get(key[0]) if space else None
         return informer.get(key[1:]) if informer else None
 
     def secret_version(self, namespace: str, name: str) -> str:
         """Return a Secret's resourceVersion, empty if there is no such Secret."""
-        found = self._secrets.get((namespace, name))
+        space = self._space(namespace)
+        found = space.secrets.get((namespace, name)) if space else None
         return found.metadata.resource_version if found else ""
 
     def permissions(self, namespace: str) -> Mapping[str, str]:
@@ -116,7 +139,8 @@ class Copies:
 
         Never taken to be none because they are not known. Raises KeyferryError.
         """
-        found = self._namespaces.get(("", namespace))
+        space = self._space(namespace)
+        found = space.namespaces.get(("", namespace)) if space else None
         if found is not None:
             return found.metadata.annotations or {}
         try:
@@ -126,7 +150,10 @@ class Copies:
         return dict(annotations or {})
 
     def _all(self) -> list[Informer[Header] | Informer[Whole]]:
-        return [self._secrets, self._namespaces, *self._sources.values(), *self._workloads.values()]
+        return [informer for space in self._spaces.values() for informer in space.informers()]
+
+    def _space(self, namespace: str) -> Space | None:
+        return self._spaces.get(namespace) or self._spaces.get("")
 
 
 def _bare(found: Header) -> Header:
@@ -148,7 +175,8 @@ def _whole(found: Whole) -> Whole:
 
 
 def _opted_in(found: Whole) -> Whole | None:
-    return _whole(found) if (found.metadata.annotations or {}).get(SYNC) == "true" else None
+    wanted = secretproviderclass.opted_in({"metadata": {"annotations": found.metadata.annotations}})
+    return _whole(found) if wanted else None
 
 
 def _without_last_applied(meta: Meta) -> Meta:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from driver.options import duration, size
+from driver.options import duration, namespaces, size
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,14 @@ def test_what_is_no_duration(text: str) -> None:
 @pytest.mark.parametrize(("text", "number"), [("4194304", 4_194_304), ("512Ki", 524_288), ("32Mi", 33_554_432)])
 def test_sizes(text: str, number: int) -> None:
     assert size(text) == number
+
+
+@pytest.mark.parametrize(("text", "names"), [("", ()), ("shop", ("shop",)), ("shop, web,shop", ("shop", "web"))])
+def test_namespaces(text: str, names: tuple[str, ...]) -> None:
+    assert namespaces(text) == names
+
+
+@pytest.mark.parametrize("text", ["Shop", "a/b", "-a", "*", "a b"])
+def test_what_is_no_list_of_namespaces(text: str) -> None:
+    with pytest.raises(ValueError, match="namespaces such as"):
+        namespaces(text)
