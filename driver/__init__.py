@@ -13,12 +13,15 @@ checks the pod's token → ``spc.objects`` parses the SecretProviderClass → ``
         render.py        which Secrets would the sync door write?
         convert.py       ExternalSecrets to the External Secrets Operator's manifests, and back
         policy.py        the least IAM policy and trust policy for a manifest
+        doctor.py        what keeps secrets from arriving in a cluster? reads, never writes
         demo.py          both doors on a laptop: a mount, a rotation, a refusal
         syncdemo.py      … an ExternalSecret, a rotation, an edit by hand
         version.py       versions of what it stands on
         classes.py       finds the SecretProviderClasses of YAML files, with their lines
         documents.py     objects of YAML files as plain values, with the line of every field; back to YAML
         externalsecrets.py  the check of ExternalSecrets
+        syncedclasses.py    … of classes that ask to be synced
+        checkup/         the checks of doctor: what a cluster has → rows
         eso/             the External Secrets Operator's manifests (pure)
         iam.py           IAM statements for a plan (pure)
         request.py       the driver's side of a Mount: request, call, answer
@@ -26,6 +29,7 @@ checks the pod's token → ``spc.objects`` parses the SecretProviderClass → ``
         standin.py       what the demo starts: tokens, values at the AWS stand-in, processes
         apiserver.py     a small API server for the demo
         kubectl.py       what the demo does by hand in a cluster
+        cluster.py       the cluster that a person works with: kubeconfig, context, credential plug-in
         volume.py        files as a tree to look at, or written to a folder
     app/                 composition root: the only place that names concrete classes
     config.py            settings: one table per process for flags, variables, defaults, help, README
@@ -49,7 +53,7 @@ checks the pod's token → ``spc.objects`` parses the SecretProviderClass → ``
     fanout.py            jobs side by side, without ever waiting for a thread
     telemetry.py         where log lines and audit records go, without holding up a Mount
     audit.py             one line per secret read (pure)
-    metrics.py           Prometheus metrics with fixed labels
+    metrics/             Prometheus metrics with fixed labels
     model.py             the values that travel between the layers
     errors.py            what can go wrong, by what the caller can do about it
     wire/                generated from proto/; ``make proto`` must give no difference

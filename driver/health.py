@@ -1,5 +1,6 @@
 """/healthz, /readyz and /metrics over HTTP: small, bounded, and deaf to everything else."""
 
+import errno
 import logging
 import socket
 import threading
@@ -48,8 +49,7 @@ class HealthServer:
     def __init__(self, address: str, pages: Mapping[str, Page]) -> None:
         host, port = parse_address(address)
         try:
-            family, _, _, _, where = socket.getaddrinfo(host or "::", port, type=socket.SOCK_STREAM)[0]
-            self._server = _Server(where, _handler(pages), family)
+            self._server = _listening(host, port, _handler(pages))
         except OSError as error:
             raise Unusable(
                 address, f"cannot be listened on ({_cause(error)})", "choose another --metrics-address"
@@ -70,6 +70,17 @@ class HealthServer:
         with suppress(OSError), socket.create_connection((str(host), self.port), timeout=1):
             self._thread.join(2)
         self._server.server_close()
+
+
+def _listening(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> "_Server":
+    """Listen; without a host on all addresses, which where the kernel has IPv6 includes those of IPv4."""
+    family, _, _, _, where = socket.getaddrinfo(host or "::", port, type=socket.SOCK_STREAM)[0]
+    try:
+        return _Server(where, handler, family)
+    except OSError as error:
+        if host or error.errno not in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
+            raise
+        return _Server(("0.0.0.0", port), handler, socket.AF_INET)  # noqa: S104 - no host: all of them
 
 
 def _cause(error: OSError) -> str:

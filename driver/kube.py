@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -52,19 +53,24 @@ def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> Cl
     return Cluster(f"https://{host}:{port}", tls, lambda: (folder / "token").read_text().strip())
 
 
-def from_kubeconfig(path: Path) -> Cluster:
-    """Return the cluster of a kubeconfig's current context.
+Plugin = Callable[[Mapping[str, Any], Path], Callable[[], str]]
+"""Makes of a user's ``exec`` and the kubeconfig's folder what returns a token."""
 
-    Understands tokens, token files, client certificates and CA data or files
+
+def from_kubeconfig(path: Path, *, context: str = "", plugin: Plugin | None = None) -> Cluster:
+    """Return the cluster of a kubeconfig's context; empty: its current one.
+
+    Understands tokens, token files, client certificates and CA as data or files
     (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files"). Raises InvalidInput for a file that is not
-    readable and for credential plug-ins, which would run foreign programs as root on a node.
+    readable and, without ``plugin``, for credential plug-ins, which would run foreign programs as root on a node.
     """
     try:
         document = yaml.safe_load(path.read_text())
-        context = _named(document, "contexts", document["current-context"])["context"]
-        cluster = _named(document, "clusters", context["cluster"])["cluster"]
-        user = _named(document, "users", context["user"]).get("user") or {} if context.get("user") else {}
-        return Cluster(cluster["server"].rstrip("/"), _tls(cluster, user, path.parent), _token(user, path.parent))
+        chosen = _named(document, "contexts", context or document["current-context"])["context"]
+        cluster = _named(document, "clusters", chosen["cluster"])["cluster"]
+        user = _named(document, "users", chosen["user"]).get("user") or {} if chosen.get("user") else {}
+        token = _token(user, path.parent, plugin)
+        return Cluster(cluster["server"].rstrip("/"), _tls(cluster, user, path.parent), token)
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise InvalidInput(
             str(path), f"not a usable kubeconfig ({type(error).__name__})", "check the file with kubectl config view"
@@ -86,12 +92,23 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> s
     if cluster.get("insecure-skip-tls-verify"):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if user.get("client-certificate"):
-        context.load_cert_chain(folder / user["client-certificate"], folder / user["client-key"])
+    _load_own(context, user, folder)
     return context
 
 
-def _token(user: Mapping[str, Any], folder: Path) -> Callable[[], str] | None:
+def _load_own(context: ssl.SSLContext, user: Mapping[str, Any], folder: Path) -> None:
+    if user.get("client-certificate-data"):
+        with TemporaryDirectory(prefix="keyferry-") as private:  # ssl reads files only; the folder is its owner's
+            for name in ("client-certificate", "client-key"):
+                (Path(private) / name).write_bytes(base64.b64decode(user[f"{name}-data"]))
+            context.load_cert_chain(Path(private) / "client-certificate", Path(private) / "client-key")
+    elif user.get("client-certificate"):
+        context.load_cert_chain(folder / user["client-certificate"], folder / user["client-key"])
+
+
+def _token(user: Mapping[str, Any], folder: Path, plugin: Plugin | None) -> Callable[[], str] | None:
+    if user.get("exec") and plugin is not None:
+        return plugin(user["exec"], folder)
     if user.get("exec") or user.get("auth-provider"):
         remedy = "use a user with a token, for example one of kubectl create token"
         raise InvalidInput("kubeconfig", "credential plug-ins are not run: they are foreign programs", remedy)
@@ -139,6 +156,8 @@ class Kube:
         """Write a Warning Event about a pod (core v1, Event). Raises as ``role_arn``."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         event = {
+            "apiVersion": "v1",
+            "kind": "Event",
             "metadata": {"generateName": f"{pod.name}.", "namespace": pod.namespace},
             "involvedObject": {
                 "apiVersion": "v1",

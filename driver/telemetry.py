@@ -37,6 +37,31 @@ VERSION = "version"
 SOURCE = "source"
 REQUEST_ID = "request_id"
 
+KEYS = {
+    TIME: "UTC, RFC 3339",
+    "level": "`DEBUG`, `INFO`, `WARNING`, `ERROR`",
+    "logger": "the module that speaks",
+    "message": "what happened",
+    NAMESPACE: "of the pod",
+    POD: "the pod that mounts",
+    CLASS: "its SecretProviderClass",
+    CODE: "the gRPC code of a refused Mount",
+    REASON: "the word for an error, as in metrics and conditions",
+    STATUS: "the text that the pod's FailedMount Event has",
+    "object": "kind, namespace and name of what does not sync",
+    "workload": "kind, namespace and name of what is rolled out",
+    "watched": "the kind of objects whose copy fails",
+    "identity": "this replica's name in the Lease",
+    "store": "Secrets Manager or Parameter Store",
+    "region": "where it was read",
+    "socket": "the path that is served",
+    "metrics_port": "where metrics are served",
+    "path": "the page that failed",
+    "connections_cut": "connections that did not end by themselves",
+    "trace": "frames and types of an exception, never its text",
+}
+"""Keys of log lines and what they mean, the common ones first."""
+
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 _BATCH = 64 << 10
 _FRAMES = 20

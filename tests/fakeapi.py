@@ -97,6 +97,8 @@ class FakeApi:
         """Whether a watch from too old a version is answered with status 410, else with an ERROR in the stream."""
         self.port = port
         self.tokens = 0
+        self.pages: dict[str, tuple[int, bytes]] = {}
+        """What else is served, by path: pages of pods."""
         self._watches: set[_Watch] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -245,6 +247,8 @@ class FakeApi:
     def _do(self, request: Request) -> tuple[int, bytes]:
         if request.path == "/_fake/stats":
             return 200, encode(self.stats())
+        if request.path in self.pages:
+            return self.pages[request.path]
         if not request.kind:
             raise Refused(404, "NotFound")
         with self.objects.lock:
@@ -389,8 +393,9 @@ def _seen(request: Request, found: Json) -> Json:
 
 
 def _selected(request: Request, found: Json) -> bool:
-    _, _, name = request.query.get("fieldSelector", "").partition("metadata.name=")
-    return name in ("", found["metadata"].get("name"))
+    field, _, value = request.query.get("fieldSelector", "").partition("=")
+    fields = {"metadata.name": found["metadata"].get("name"), "reason": found.get("reason")}
+    return not field or fields[field] == value
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | None:
@@ -421,6 +426,10 @@ def collection(plural: str) -> str:
         "deployments": "/apis/apps/v1",
         "statefulsets": "/apis/apps/v1",
         "daemonsets": "/apis/apps/v1",
+        "csidrivers": "/apis/storage.k8s.io/v1",
+        "customresourcedefinitions": "/apis/apiextensions.k8s.io/v1",
+        "clusterroles": "/apis/rbac.authorization.k8s.io/v1",
+        "secretproviderclasspodstatuses": "/apis/secrets-store.csi.x-k8s.io/v1",
     }
     return f"{bases.get(plural, '/api/v1')}/{plural}"
 

@@ -9,15 +9,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from driver import errors
+import yaml
+
+from driver import audit, errors, telemetry
 from driver.cli import COMMANDS
 from driver.config import PROVIDER_OPTIONS, SYNC_OPTIONS
 from driver.errors import Failures, KeyferryError
-from driver.metrics import METRICS, SYNC_METRICS, Metric
+from driver.metrics import METRICS, PROCESS_METRICS, SYNC_METRICS, Metric
 from driver.options import Option
+from tests.dependencies import locked
+from tests.deploy.values import documented
+from tests.docs.error_texts import all_texts
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy/chart/README.md")
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -49,8 +54,33 @@ def flags(option: Option) -> str:
 
 
 def metrics(found: Iterable[Metric]) -> str:
-    rows = ((f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels), m.meaning) for m in found)
+    rows = ((f"`{m.name}`", m.kind, ", ".join(map(label_words, m.labels.items())), m.meaning) for m in found)
     return table(("metric", "kind", "labels", "meaning"), rows)
+
+
+def label_words(label: tuple[str, tuple[str, ...]]) -> str:
+    name, words = label
+    return f"`{name}`: {', '.join(words)}" if len(words) <= 4 else f"`{name}`"
+
+
+def alerts() -> str:
+    """Return the alerts of the chart's rule file."""
+    groups = yaml.safe_load((ROOT / "deploy/chart/monitoring/alerts.yaml").read_text())["groups"]
+    rows = (
+        (
+            f"`{rule['alert']}`",
+            rule["labels"]["severity"],
+            rule["annotations"]["summary"] + (f", for {rule['for']}" if "for" in rule else ""),
+            rule["annotations"]["action"],
+        )
+        for group in groups
+        for rule in group["rules"]
+    )
+    return table(("alert", "severity", "fires when", "what to do"), rows)
+
+
+def keys(found: Mapping[str, str]) -> str:
+    return table(("key", "meaning"), ((f"`{key}`", meaning) for key, meaning in found.items()))
 
 
 def codes() -> str:
@@ -60,6 +90,25 @@ def codes() -> str:
         if kind is not Failures
     )
     return table(("error", "gRPC code", "passes by itself", "meaning"), rows)
+
+
+def error_texts() -> str:
+    where = {
+        **dict.fromkeys(("cli", "options", "health", "serving", "app"), "a command, or a process that starts"),
+        **dict.fromkeys(("spc", "mount"), "a class: a pod's event, lint, sync"),
+        "sync": "an object of sync: its status or Event, lint, render",
+    }
+    rows = ((f"`{text.cause}`", where.get(text.part, "both doors")) for text in all_texts())
+    return table(("text", "where"), rows)
+
+
+def chart_values() -> str:
+    rows = ((f"`{value.path}`", f"`{value.shown}`", value.meaning) for value in documented())
+    return table(("value", "default", "meaning"), rows)
+
+
+def licences() -> str:
+    return table(("distribution", "licence"), ((f"`{found.name}`", found.licence) for found in locked("runtime")))
 
 
 def error_meanings() -> Iterator[tuple[type[KeyferryError], str]]:
@@ -76,7 +125,14 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "sync_settings": lambda: settings(SYNC_OPTIONS),
     "metrics": lambda: metrics(METRICS),
     "sync_metrics": lambda: metrics(SYNC_METRICS),
+    "process_metrics": lambda: metrics(PROCESS_METRICS),
+    "alerts": alerts,
+    "log_keys": lambda: keys(telemetry.KEYS),
+    "audit_fields": lambda: keys(audit.FIELDS),
     "errors": codes,
+    "error_texts": error_texts,
+    "licences": licences,
+    "values": chart_values,
 }
 
 

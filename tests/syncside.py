@@ -17,6 +17,7 @@ from driver.sync.leader import Leader
 from tests.fakeapi import FakeApi
 from tests.fakeobjects import Json
 from tests.fakes import FakeAuth, FakeBackend, value
+from tests.rights import check
 
 REGION = "eu-west-1"
 
@@ -89,6 +90,7 @@ class Lab:
             stop.set()
             thread.join(10)
         assert not thread.is_alive()
+        check("keyferry-sync", self.api.requests)
 
     def reads(self) -> int:
         """Return how many calls AWS got for values, twenty to a call."""

@@ -3,4 +3,5 @@
 room.py     what both doors read through
 mount.py    the mount door
 sync.py     the sync door
+plugin.py   a kubeconfig's credential plug-in
 """

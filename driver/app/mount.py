@@ -17,7 +17,7 @@ from driver.kube import Kube, RoleArns
 from driver.metrics import Metrics, MountMetrics
 from driver.model import Deadline, Pod
 from driver.mount.events import Events, Judge
-from driver.mount.provider import Limits, Provider, Reports
+from driver.mount.provider import Limits, Outcome, Provider, Reports
 from driver.resolve import Lifetimes, Resolver
 from driver.serving import ProviderSocket, leads_here
 from driver.telemetry import Sink
@@ -50,7 +50,7 @@ class MountDoor:
             self.provider = Provider(
                 self._resolver,
                 _node_region(settings, kube),
-                Reports(metrics, room.audit_log(settings.audit, metrics, undo), _events(kube, undo)),
+                Reports(metrics, room.audit_log(settings.audit, metrics, undo), _events(kube, metrics, undo)),
                 region=settings.region,
                 limits=Limits(budget=settings.mount_budget, grace=settings.grace, response=settings.max_response_bytes),
             )
@@ -90,14 +90,16 @@ def _node_region(settings: ProviderSettings, kube: Kube | None) -> Callable[[Dea
     return node_region
 
 
-def _events(kube: Kube | None, undo: ExitStack) -> Callable[..., object]:
+def _events(kube: Kube | None, metrics: MountMetrics, undo: ExitStack) -> Callable[[Outcome], object]:
+    judge = Judge(rotation_failed=metrics.rotation_failed)
+    metrics.watch_failing(judge.failing)
     if kube is None:
-        return len
+        return judge.judge
 
     def publish(pod: Pod, reason: str, message: str) -> None:
         kube.warn_pod(pod, reason, message, Deadline(10))
 
-    events = Events(publish, Judge())
+    events = Events(publish, judge)
     undo.callback(events.close)
     return events.tell
 

@@ -14,7 +14,7 @@ from driver.aws.session import Sdk
 from driver.aws.transport import Transport
 from driver.errors import IdentityRefused, InvalidInput, KeyferryError
 from driver.fanout import Fanout
-from driver.kube import Cluster, Kube, from_kubeconfig, in_cluster
+from driver.kube import Cluster, Kube, Plugin, from_kubeconfig, in_cluster
 from driver.metrics import Metrics
 from driver.model import Deadline, Store
 from driver.resolve import Auth, Backend, Lifetimes, Resolver
@@ -41,19 +41,22 @@ def kube(kubeconfig: str, environ: Mapping[str, str]) -> Kube | None:
         return None
 
 
-def audit_log(where: str, metrics: Metrics, undo: ExitStack) -> Callable[[bytes], object]:
-    """Return what takes audit records: stdout until ``undo`` closes, or nothing for ``off``."""
+def audit_log(where: str, metrics: Metrics, undo: ExitStack) -> Callable[[bytes], object] | None:
+    """Return what takes audit records: stdout until ``undo`` closes. None for ``off``: then none are made."""
     if where == "off":
-        return len
+        return None
     sink = Sink(1)
     sink.on_drop(lambda lines: metrics.lines_dropped("audit", lines))
     undo.callback(sink.close)
     return sink.write
 
 
-def cluster(kubeconfig: str, environ: Mapping[str, str]) -> Cluster:
-    """Return where the API server is: of a kubeconfig, else of the own pod. Raises InvalidInput."""
-    return from_kubeconfig(Path(kubeconfig)) if kubeconfig else in_cluster(environ)
+def cluster(kubeconfig: str, environ: Mapping[str, str], plugin: Plugin | None = None) -> Cluster:
+    """Return where the API server is: of a kubeconfig, else of the own pod. Raises InvalidInput.
+
+    ``plugin`` runs the kubeconfig's credential plug-in; without it one is refused.
+    """
+    return from_kubeconfig(Path(kubeconfig), plugin=plugin) if kubeconfig else in_cluster(environ)
 
 
 def resolver(transport: Transport, auth: Auth, lifetimes: Lifetimes, weight: int) -> Resolver:

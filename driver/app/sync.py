@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 from driver import audit
 from driver.app import room
+from driver.app.plugin import Plugin
 from driver.aws.ambient import Ambient
 from driver.aws.auth import Authenticator
 from driver.aws.session import Sdk
@@ -27,7 +28,7 @@ from driver.sync.leader import Leader
 from driver.sync.plan import Mode, SyncPlan
 from driver.sync.policy import Rules
 from driver.sync.status import TargetOutcome
-from driver.telemetry import KIND, NAME, NAMESPACE, SERVICE_ACCOUNT, Sink
+from driver.telemetry import Sink
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class SyncDoor:
         with ExitStack() as undo:
             metrics = SyncMetrics()
             logs.on_drop(lambda lines: metrics.lines_dropped("log", lines))
-            cluster = room.cluster(settings.kubeconfig, environ)
+            cluster = room.cluster(settings.kubeconfig, environ, Plugin)
             if not settings.region:
                 raise InvalidInput("--region", "no region is set", "set AWS_REGION or --region")
             transport = Transport(Sdk.from_environment(environ), observe=metrics.observe)
@@ -109,13 +110,9 @@ def _observer(
             metrics.secret(outcome.state)
         for source in Source:
             metrics.read(source, sum(read.source is source for read in reads.values()))
-        reader = {
-            KIND: plan.origin.kind,
-            NAMESPACE: plan.origin.namespace,
-            NAME: plan.origin.name,
-            SERVICE_ACCOUNT: plan.service_account,
-        }
-        write(audit.lines(audit.head_of(reader, time.time()), audit.tails(reads.values())))
+        if write:
+            start = audit.head_of_object(plan.origin, plan.service_account, time.time())
+            write(audit.lines(start, audit.tails(reads.values())))
 
     return observe
 
@@ -125,8 +122,10 @@ def _watch(address: str, controller: Controller, metrics: SyncMetrics, undo: Exi
     metrics.watch(
         objects=controller.objects,
         depth=controller.depth,
+        failing=controller.failing,
         leading=controller.may_write,
-        age=controller.progress_age,
+        ages=controller.progress_ages,
+        stale=controller.oldest_stale,
     )
     if not address:
         return 0

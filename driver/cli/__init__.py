@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "mount": "show what a pod would get: ask a running provider, or read AWS with your own credentials",
     "render": "show the Secrets that sync would write for a file, read with your own credentials",
     "convert": "turn ExternalSecrets into the External Secrets Operator's manifests, and back",
+    "doctor": "check a cluster's set-up without changing it: driver, providers, classes, identities, Secrets",
     "policy": "print the least IAM policy and trust policy for a SecretProviderClass",
     "demo": "try a mount and a rotation on this machine, against an AWS stand-in",
     "version": "print the versions of keyferry and of what it stands on",

@@ -1,7 +1,7 @@
 """SecretProviderClasses in YAML files, each value with its line in the file."""
 
-from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import yaml
@@ -88,6 +88,26 @@ def find(file: str, text: str) -> Iterator[ProviderClass | Finding]:
         yield Finding(file, 0, "error", "file", "not valid YAML: half of a surrogate pair", "remove the character")
 
 
+def of_object(value: Mapping[str, Any], providers: Collection[str] = PROVIDERS) -> ProviderClass | None:
+    """Return an object as the class that it is; None when it is another's. Its lines are those of ``objects`` only.
+
+    ``line`` of what is found about a text is the line within that text plus 1; of all else it is 1.
+    """
+    return next(_class("", _node(value), providers), None)
+
+
+def _node(value: object) -> yaml.Node:
+    mark = yaml.Mark("", 0, 0, 0, None, 0)
+    if isinstance(value, Mapping):
+        pairs = [(_node(str(name)), _node(one)) for name, one in value.items()]
+        return yaml.MappingNode("tag:yaml.org,2002:map", pairs, mark, mark)
+    if isinstance(value, list):
+        return yaml.SequenceNode("tag:yaml.org,2002:seq", [_node(one) for one in value], mark, mark)
+    style = "|" if isinstance(value, str) else None
+    text = value if isinstance(value, str) else "null" if value is None else str(value).lower()
+    return yaml.ScalarNode("tag:yaml.org,2002:str", text, mark, mark, style=style)
+
+
 def _classes(file: str, root: yaml.Node | None) -> Iterator[ProviderClass]:
     top = fields(root)
     items = top["items"].value if "items" in top else None
@@ -98,12 +118,12 @@ def _classes(file: str, root: yaml.Node | None) -> Iterator[ProviderClass]:
         yield from _class(file, root)
 
 
-def _class(file: str, root: yaml.Node) -> Iterator[ProviderClass]:
+def _class(file: str, root: yaml.Node, providers: Collection[str] = PROVIDERS) -> Iterator[ProviderClass]:
     top = fields(root)
     if _text(top, "kind") != KIND or not _text(top, "apiVersion").startswith(GROUP):
         return
     spec = _below(top, "spec")
-    if _text(spec, "provider") in PROVIDERS:
+    if _text(spec, "provider") in providers:
         name = _text(_below(top, "metadata"), "name") or KIND
         yield ProviderClass(file=file, line=line_of(root), name=name, spec=spec, parameters=_below(spec, "parameters"))
 

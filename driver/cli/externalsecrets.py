@@ -40,12 +40,13 @@ def check(file: str, text: str) -> Iterator[Finding]:
     """Yield what is wrong or doubtful in a file's ExternalSecrets. Whether it is YAML at all is told elsewhere."""
     for one in documents.load(file, text):
         if isinstance(one, documents.Document):
-            yield from _problems(one) if is_ours(one) else ()
+            yield from problems(one) if is_ours(one) else ()
         elif one.cause == documents.TOO_MUCH:
             yield one
 
 
-def _problems(found: documents.Document) -> Iterator[Finding]:
+def problems(found: documents.Document) -> Iterator[Finding]:
+    """Yield what is wrong or doubtful in one ExternalSecret."""
     if found.value.get("apiVersion") != externalsecret.API_VERSION:
         remedy = f"write {externalsecret.API_VERSION}"
         yield Finding(found.file, found.line("apiVersion"), "error", "apiVersion", "there is no such version", remedy)

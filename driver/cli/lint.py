@@ -13,7 +13,7 @@ from typing import Literal, TextIO
 import msgspec
 import yaml
 
-from driver.cli import documents, externalsecrets
+from driver.cli import documents, externalsecrets, syncedclasses
 from driver.cli.classes import Entry, Fields, Finding, ProviderClass, fields, find, is_null, line_of
 from driver.errors import Failures, InvalidInput, KeyferryError
 from driver.model import Store
@@ -69,12 +69,17 @@ def _as_line(one: Finding) -> str:
 
 def check(file: str, text: str) -> Iterator[Finding]:
     """Yield what is wrong or doubtful in a file's classes and ExternalSecrets."""
+    found: list[Finding] = []
     for one in find(file, text):
-        if isinstance(one, Finding):
-            yield one
-        else:
-            yield from _Check(one).all()
+        found += (one,) if isinstance(one, Finding) else check_class(one)
+    yield from found
+    yield from syncedclasses.check(file, text, found)
     yield from externalsecrets.check(file, text)
+
+
+def check_class(found: ProviderClass) -> Iterator[Finding]:
+    """Yield what is wrong or doubtful in a class, for a pod that mounts it."""
+    return _Check(found).all()
 
 
 class _Check:

@@ -15,9 +15,9 @@ from typing import Any
 import grpc
 import msgspec
 
-from driver.cli import request, source, volume
+from driver.cli import cluster, request, source, volume
 from driver.errors import InvalidInput, KeyferryError, status_of
-from driver.kube import Kube, from_kubeconfig
+from driver.kube import Kube
 from driver.model import Access, AuthMethod, Deadline, File, Pod, Token
 from driver.mount.attributes import AUDIENCES
 from driver.options import duration
@@ -165,15 +165,14 @@ def _token(audience: str, args: argparse.Namespace) -> Token:
         except (OSError, UnicodeDecodeError):
             raise InvalidInput(str(args.token_file), "cannot be read", "name a file with a token") from None
     command = f"kubectl create token {args.service_account} -n {args.namespace} --audience {audience}"
-    kubeconfig = args.kubeconfig or os.environ.get("KUBECONFIG", "").partition(os.pathsep)[0]
+    kubeconfig = str(args.kubeconfig or os.environ.get("KUBECONFIG", ""))
     if not kubeconfig:
         cause = f"a provider wants a token for {audience}, and none is given"
         raise InvalidInput("token", cause, f"add --token-file with the output of {command}, or --kubeconfig")
     try:
-        kube = Kube(from_kubeconfig(Path(kubeconfig)))
+        kube = Kube(cluster.find(kubeconfig, "", os.environ))
     except InvalidInput as error:
-        cause = f"{error.cause}; credential plug-ins, which EKS uses, are not run"
-        raise InvalidInput(error.subject, cause, f"add --token-file with the output of {command}") from None
+        raise InvalidInput(error.subject, error.cause, f"add --token-file with the output of {command}") from None
     deadline = Deadline(min(args.timeout, 30.0))
     return Token(kube.create_token(args.namespace, args.service_account, audience, deadline))
 

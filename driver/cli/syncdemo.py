@@ -54,7 +54,7 @@ class Namespace:
         self.kubectl = Kubectl(self.cluster, NAMESPACE)
         stack.callback(self.kubectl.close)
         if self.kubectl.all("ExternalSecret") is None:
-            remedy = "kubectl apply -f deploy/chart/crds/externalsecrets.yaml"
+            remedy = "kubectl apply --server-side -f deploy/chart/crd/externalsecrets.yaml"
             raise InvalidInput(str(kubeconfig), "its cluster has no ExternalSecrets: the CRD is not there", remedy)
         self.kubectl.create_namespace()
         stack.callback(self.kubectl.delete_namespace)

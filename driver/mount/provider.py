@@ -7,7 +7,7 @@ Whatever goes wrong is a KeyferryError. A warm Mount neither parses a manifest n
 import logging
 import secrets as randomness
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
@@ -78,10 +78,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Where a provider tells what it does. ``audit`` takes complete lines, ``tell`` how Mounts ended; neither waits."""
+    """Where a provider tells what it does. ``audit`` takes complete lines, ``tell`` how Mounts ended; neither waits.
+
+    Without ``audit`` no line is made.
+    """
 
     metrics: MountMetrics
-    audit: Callable[[bytes], object]
+    audit: Callable[[bytes], object] | None
     tell: Callable[[Outcome], object] = lambda _: None
 
 
@@ -193,7 +196,7 @@ class Provider:
             return kept.encoded
         encoded = _encoded(plan, render(plan, reads, limit=self._limits.response), self._limits.response)
         cached = (Read(read.ref, read.value, Source.CACHE, 0.0) for read in in_order if read)
-        self._answers.keep(access, Answer(plan, values, encoded, audit.tails(cached)))
+        self._answers.keep(access, Answer(plan, values, encoded, self._audited(cached)))
         return encoded
 
     def _prepare(self, request: Request, deadline: Deadline) -> tuple[Plan, Access]:
@@ -216,9 +219,13 @@ class Provider:
             ends = kept.audit
             self._metrics.read(Source.CACHE, len(reads))
         else:
-            ends = audit.tails(reads)
+            ends = self._audited(reads)
             self._count(reads, call)
-        self._reports.audit(audit.lines(audit.head(request.pod, request.service_account, self._wall()), ends))
+        if self._reports.audit:
+            self._reports.audit(audit.lines(audit.head(request.pod, request.service_account, self._wall()), ends))
+
+    def _audited(self, reads: Iterable[Read]) -> list[bytes]:
+        return audit.tails(reads) if self._reports.audit else []
 
     def _count(self, reads: Sequence[Read], call: _Call) -> None:
         for source in Source:

@@ -22,7 +22,7 @@ from driver.errors import Unavailable
 from driver.kube import Cluster
 from driver.model import Clock, Deadline, Token
 from driver.sync.answers import Page, changes, decoded, refusal, silent
-from driver.sync.kinds import ACCOUNTS, Header, Resource
+from driver.sync.kinds import ACCOUNTS, PODS, Header, Resource
 from driver.sync.plan import FIELD_MANAGER
 
 ATTEMPT = 4.0
@@ -115,6 +115,22 @@ class Api:
         """Return an object."""
         return self._json("GET", resource.path(namespace, name), _subject(resource, namespace, name))
 
+    def page(self, namespace: str, pod: str, port: int, name: str) -> tuple[int, str]:
+        """Return status and text of a page that a pod serves over HTTP, through the API server (``pods/proxy``).
+
+        Raises AccessDenied when that may not be done, Unavailable when the API server does not answer.
+        """
+        path = f"{PODS.path(namespace, pod)}:{port}/proxy/{name}"
+        try:
+            response = self._pool.urlopen(
+                "GET", path, None, self._headers("*/*"), timeout=self._attempt, redirect=False
+            )
+        except (urllib3.exceptions.HTTPError, OSError):
+            raise silent(f"pod {namespace}/{pod}") from None
+        if response.status in (401, 403):
+            raise refusal(response.status, response.data, f"pod {namespace}/{pod}")
+        return response.status, response.data.decode(errors="replace")
+
     def apply(self, resource: Resource, namespace: str, name: str, body: Json, *, force: bool = False) -> Json:
         """Create or change the fields in ``body`` (server-side apply) and return the object.
 
@@ -202,7 +218,7 @@ def _pool(server: str, tls: ssl.SSLContext | None) -> urllib3.HTTPConnectionPool
 
 
 def _accept(form: type[Any], suffix: str) -> str:
-    if form is not Header:
+    if getattr(form, "__struct_fields__", ()) != Header.__struct_fields__:
         return "application/json"
     return f"application/json;as=PartialObjectMetadata{suffix};g=meta.k8s.io;v=v1"
 

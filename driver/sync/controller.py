@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from driver.errors import KeyferryError
 from driver.fanout import Fanout
+from driver.metrics.tables import LEASE, QUEUE, WATCH
 from driver.model import Clock, Deadline, Read, SecretRef
 from driver.sync import policy
 from driver.sync.cluster import Api
@@ -133,12 +134,24 @@ class Controller:
 
         Below two minutes all is well, whether the cluster is busy or idle.
         """
-        ages = [self._copies.progress_age()]
+        return max(self.progress_ages().values())
+
+    def progress_ages(self) -> Mapping[str, float]:
+        """Return the same for each of them."""
+        ages = {WATCH: self._copies.progress_age()}
         if self._leader is not None:
-            ages.append(self._clock() - self._leader.last_progress)
+            ages[LEASE] = self._clock() - self._leader.last_progress
         if self.may_write():
-            ages.append(self._queue.oldest())
-        return max(ages)
+            ages[QUEUE] = self._queue.oldest()
+        return ages
+
+    def failing(self) -> Mapping[str, int]:
+        """Return how many objects fail, by reason. Only the leader knows."""
+        return self._roster.failing() if self.may_write() else {}
+
+    def oldest_stale(self) -> float:
+        """Return the age in seconds of the oldest stale value that an object has; 0: none."""
+        return self._roster.oldest_stale() if self.may_write() else 0.0
 
     def depth(self) -> int:
         """Return how many objects wait for a worker."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from driver.cache import Cache
-from driver.errors import KeyferryError, Unavailable
+from driver.errors import AccessDenied, KeyferryError, Unavailable
 from driver.model import Access, AuthMethod, Clock, Token
 from driver.sync.cluster import Api
 from driver.sync.plan import SyncPlan
@@ -88,8 +88,13 @@ class Identities:
             raise Unavailable(subject, "the Kubernetes API server did not answer", "check the API server") from None
 
     def _ask(self, account: _Key) -> _Held:
-        token = self._api.create_token(*account, LIFE)
-        claims = _claims(token, f"token of service account {account[0]}/{account[1]}")
+        subject = f"token of service account {account[0]}/{account[1]}"
+        try:
+            token = self._api.create_token(*account, LIFE)
+        except AccessDenied:
+            remedy = "give it the right: sync.tokenRequests.enabled=true in the chart"
+            raise AccessDenied(subject, "keyferry may not make one", remedy) from None
+        claims = _claims(token, subject)
         return _Held(token, claims.kubernetes.serviceaccount.uid, claims.exp - claims.iat)
 
 

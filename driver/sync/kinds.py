@@ -29,6 +29,7 @@ SECRETS = Resource("/api/v1", "secrets")
 NAMESPACES = Resource("/api/v1", "namespaces")
 EVENTS = Resource("/api/v1", "events")
 ACCOUNTS = Resource("/api/v1", "serviceaccounts")
+PODS = Resource("/api/v1", "pods")
 LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
 WORKLOADS = {
     "Deployment": Resource("/apis/apps/v1", "deployments"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from driver.errors import Failures, KeyferryError
-from driver.model import Deadline, Read, SecretRef
+from driver.model import Deadline, Read, SecretRef, Source
 from driver.sync import render
 from driver.sync.kinds import Whole
 from driver.sync.plan import Reads, Rendering, SyncPlan
@@ -93,6 +93,7 @@ class Reconciler:
         plan = known.plan if isinstance(known.plan, SyncPlan) else None
         if known is not ready.known:
             return Pass(plan, retry=True)  # it changed since the reading
+        known.stale = _oldest_stale(ready.reads)
         unfinished = False
         if self._ground(known, ready.reads, {}) != known.settled:
             known.settled = None
@@ -115,6 +116,7 @@ class Reconciler:
             for desired in outcome.secrets:
                 settled.append(self._targets.settle(desired))
                 known.versions[desired.name] = settled[-1].version
+        known.failing = _reason(outcome, settled)
         kind = self._roster.kind(key)
         told = self._reports.tell(kind.resource if kind.has_status else None, live, known, outcome, settled)
         self._tell_observer(known, reads, settled)
@@ -137,6 +139,18 @@ class Reconciler:
         namespace = known.origin.namespace
         versions = [seen.get(name) or self._secret_version(namespace, name) for name in known.plan.targets]
         return _versions(reads), versions
+
+
+def _reason(outcome: Rendering | KeyferryError, settled: Sequence[Settled]) -> str:
+    """Return the reason of what most needs a person; empty: all is well."""
+    first = outcome.error if isinstance(outcome, Rendering) else outcome
+    errors = [error for error in (first, *(one.outcome.error for one in settled)) if error]
+    return Failures(errors).gravest.reason if errors else ""
+
+
+def _oldest_stale(reads: Reads | KeyferryError) -> float:
+    found = () if isinstance(reads, KeyferryError) else reads.values()
+    return max((each.age for each in found if isinstance(each, Read) and each.source is Source.STALE), default=0.0)
 
 
 def _versions(reads: Reads | KeyferryError) -> object:

@@ -1,7 +1,7 @@
 """The roster of source objects: each as a pass finds it, and what is remembered of it between two passes."""
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +47,10 @@ class Known:
     """resourceVersions of its Secrets, as we last saw them."""
     wrote: tuple[str, dict[str, Any]] | None = None
     """The object's resourceVersion when we last wrote its status, and that status."""
+    failing: str = ""
+    """The reason for which the last complete pass failed; empty: it did not."""
+    stale: float = 0.0
+    """Age in seconds of the oldest stale value that the last pass had; 0: none."""
 
 
 class Roster:
@@ -106,6 +110,14 @@ class Roster:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def failing(self) -> Mapping[str, int]:
+        """Return how many sources fail, by reason."""
+        return Counter(each.failing for each in list(self._known.values()) if each.failing)
+
+    def oldest_stale(self) -> float:
+        """Return the age in seconds of the oldest stale value in use; 0: none."""
+        return max((each.stale for each in list(self._known.values())), default=0.0)
 
     def _remember(self, key: SourceKey, known: Known) -> Known:
         with self._lock:

@@ -97,7 +97,7 @@ def test_a_cluster_without_the_crd_is_told_how_to_get_it(tmp_path: Path) -> None
         standin.write_kubeconfig(tmp_path / "config", api.url)
         done = played("--cluster", KUBECONFIG=str(tmp_path / "config"))
         assert done.returncode == 2
-        assert "kubectl apply -f deploy/chart/crds/externalsecrets.yaml" in done.stderr
+        assert "kubectl apply --server-side -f deploy/chart/crd/externalsecrets.yaml" in done.stderr
         assert api.writes() == []
 
 

@@ -21,6 +21,7 @@ from driver.cli import standin, syncdemo
 from tests.fakeapi import FakeApi, collection
 from tests.fakeaws import FakeAws
 from tests.fakeobjects import Json
+from tests.rights import check
 from tests.syncside import named
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "externalsecret.yaml"
@@ -40,6 +41,7 @@ class Process:
         command = [sys.executable, "-m", "driver", "sync", "--kubeconfig", str(folder / "kubeconfig")]
         command += ["--region", "eu-west-1", "--poll-interval", f"{INTERVAL:g}s", "--metrics-address", ""]
         variables = {"AWS_ENDPOINT_URL": aws.url, "AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
+        self.api = api
         self.output = folder / f"output-{time.monotonic_ns()}"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -53,6 +55,7 @@ class Process:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
+        check("keyferry-sync", self.api.requests)
 
     def until(self, text: str) -> str:
         """Return the output once it has ``text``."""

@@ -4,6 +4,7 @@ import json
 
 from driver import audit
 from driver.model import Pod, Read, SecretRef, SecretValue, Source, Store
+from driver.sync import plan
 
 POD = Pod("shop", 'a"b', "u-1")
 
@@ -44,3 +45,24 @@ def test_a_path_leaves_one_record_per_parameter() -> None:
 
 def test_nothing_read_leaves_nothing() -> None:
     assert records() == []
+
+
+ORIGIN = plan.Origin("kubernetes-client.io/v1", "ExternalSecret", "shop", "db", "u-2")
+
+
+def test_the_table_of_fields_is_that_of_the_records() -> None:
+    """In the order in which they come."""
+    ends = audit.tails([read(SecretValue(b"", "arn:db", "1"))])
+    found = [json.loads(start + ends[0]) for start in (audit.head(POD, "", 0), audit.head_of_object(ORIGIN, "", 0))]
+    assert set(found[0]) | set(found[1]) == set(audit.FIELDS)
+    assert [list(record) for record in found] == [[f for f in audit.FIELDS if f in record] for record in found]
+
+
+def test_a_record_of_the_sync_door_names_the_object() -> None:
+    record = json.loads(audit.head_of_object(ORIGIN, "app", 0) + b"}")
+    assert (record["kind"], record["namespace"], record["name"], record["service_account"]) == (
+        "ExternalSecret",
+        "shop",
+        "db",
+        "app",
+    )

@@ -1,10 +1,12 @@
 """/healthz, /readyz and /metrics."""
 
+import errno
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 import urllib3
@@ -82,6 +84,27 @@ def test_an_address_in_use_is_told(server: HealthServer) -> None:
 def test_ipv6_is_served() -> None:
     made = HealthServer("[::1]:0", {"/healthz": check(lambda: "")})
     assert get(made, "/healthz", "[::1]")[0] == 200
+    made.close()
+
+
+def test_without_a_host_both_families_are_served() -> None:
+    made = HealthServer(":0", {"/healthz": check(lambda: "")})
+    assert [get(made, "/healthz", host)[0] for host in ("[::1]", "127.0.0.1")] == [200, 200]
+    made.close()
+
+
+def test_without_a_host_a_kernel_without_ipv6_serves_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a kernel cannot be had here: its refusal is played."""
+
+    class Legacy(socket.socket):
+        def __init__(self, family: int = socket.AF_INET, *more: Any, **named: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *more, **named)
+
+    monkeypatch.setattr(socket, "socket", Legacy)
+    made = HealthServer(":0", {"/healthz": check(lambda: "")})
+    assert get(made, "/healthz")[0] == 200
     made.close()
 
 

@@ -1,6 +1,8 @@
 """The Kubernetes calls against a real HTTP server that answers like an API server."""
 
+import base64
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -189,6 +191,37 @@ def test_a_kubeconfig_gives_server_and_token_file(api: ApiServer, tmp_path: Path
 def test_credential_plugins_are_refused(tmp_path: Path, user: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match="plug-ins"):
         from_kubeconfig(kubeconfig(tmp_path, "http://127.0.0.1:1", user))
+
+
+def test_a_kubeconfigs_context_can_be_chosen(tmp_path: Path) -> None:
+    document = yaml.safe_load(kubeconfig(tmp_path, "http://one:1", {}).read_text())
+    document["contexts"].append({"name": "other", "context": {"cluster": "two"}})
+    document["clusters"].append({"name": "two", "cluster": {"server": "http://two:1"}})
+    (tmp_path / "both").write_text(yaml.safe_dump(document))
+    assert from_kubeconfig(tmp_path / "both").server == "http://one:1"
+    assert from_kubeconfig(tmp_path / "both", context="other").server == "http://two:1"
+    with pytest.raises(InvalidInput, match="not a usable kubeconfig"):
+        from_kubeconfig(tmp_path / "both", context="third")
+
+
+def test_a_client_certificate_may_stand_in_the_kubeconfig(tmp_path: Path) -> None:
+    """As kind and kubeadm write it."""
+    certificate, key = self_signed(tmp_path)
+    user = {
+        "client-certificate-data": base64.b64encode(certificate).decode(),
+        "client-key-data": base64.b64encode(key).decode(),
+    }
+    assert from_kubeconfig(kubeconfig(tmp_path, "https://127.0.0.1:1", user)).tls is not None
+    user["client-key-data"] = base64.b64encode(certificate).decode()
+    with pytest.raises(InvalidInput, match="not a usable kubeconfig"):
+        from_kubeconfig(kubeconfig(tmp_path, "https://127.0.0.1:1", user))
+
+
+def self_signed(folder: Path) -> tuple[bytes, bytes]:
+    key, certificate = folder / "own.key", folder / "own.crt"
+    request = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=x -keyout {key} -out"
+    subprocess.run(["openssl", *request.split(), str(certificate)], check=True, capture_output=True)
+    return certificate.read_bytes(), key.read_bytes()
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "current-context: x", "- 1", "current-context: x\ncontexts: [{}]"])

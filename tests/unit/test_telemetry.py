@@ -1,16 +1,19 @@
 """Logs and audit lines: how they look, and that they never hold anything up (scenario 40)."""
 
+import ast
 import json
 import logging
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+import driver
 from driver.errors import NotFound
-from driver.telemetry import Sink, log_to, trace
+from driver.telemetry import KEYS, Sink, log_to, trace
 
 log = logging.getLogger("driver.test")
 
@@ -170,3 +173,23 @@ def test_undo_puts_everything_back() -> None:
     with logging_to("json"):
         assert root.handlers != before[0]
     assert (root.handlers, root.level) == before
+
+
+def keys_of_lines() -> Iterator[str]:
+    """Yield the keys that log calls of the package give beside their message."""
+    for path in Path(driver.__file__).parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.keyword) and call.arg == "extra":
+                yield from (key.value for key in literal_keys(call.value) if isinstance(key.value, str))
+
+
+def literal_keys(node: ast.AST) -> Iterator[ast.Constant]:
+    for each in ast.walk(node):
+        if isinstance(each, ast.Dict):
+            yield from (key for key in each.keys if isinstance(key, ast.Constant))
+
+
+def test_every_key_of_a_log_line_has_its_meaning() -> None:
+    found = set(keys_of_lines())
+    assert found
+    assert found - KEYS.keys() == set()

@@ -34,14 +34,14 @@ def fake() -> Iterator[FakeAws]:
 class Process:
     """A provider process on a socket in ``folder``."""
 
-    def __init__(self, folder: Path, fake: FakeAws, *flags: str, **variables: str) -> None:
+    def __init__(self, folder: Path, fake: FakeAws, *flags: str, kubernetes: str = "", **variables: str) -> None:
         config = folder / "kubeconfig"
         config.write_text(
             yaml.safe_dump(
                 {
                     "current-context": "c",
                     "contexts": [{"name": "c", "context": {"cluster": "k"}}],
-                    "clusters": [{"name": "k", "cluster": {"server": fake.url}}],
+                    "clusters": [{"name": "k", "cluster": {"server": kubernetes or fake.url}}],
                     "users": [],
                 }
             )

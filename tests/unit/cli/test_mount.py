@@ -238,10 +238,12 @@ def test_a_dead_socket_is_waited_for_and_then_told(run: Run, tmp_path: Path, cap
     assert "refused with DEADLINE_EXCEEDED" in capsys.readouterr().err
 
 
-def test_a_kubeconfig_with_a_plug_in_is_refused_with_another_way(run: Run, tmp_path: Path, capsys: Capture) -> None:
+def test_a_kubeconfig_that_is_not_understood_is_refused_with_another_way(
+    run: Run, tmp_path: Path, capsys: Capture
+) -> None:
     standin.write_kubeconfig(tmp_path / "kubeconfig", "https://127.0.0.1:1")
     document = yaml.safe_load((tmp_path / "kubeconfig").read_text())
-    document["users"] = [{"name": "me", "user": {"exec": {"command": "aws"}}}]
+    document["users"] = [{"name": "me", "user": {"auth-provider": {"name": "gcp"}}}]
     document["contexts"][0]["context"]["user"] = "me"
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
     assert run("--kubeconfig", str(tmp_path / "kubeconfig"), token="") == 2

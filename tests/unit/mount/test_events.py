@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from driver.errors import KeyferryError, NotFound, Unavailable
+from driver.errors import Failures, KeyferryError, NotFound, Unavailable
 from driver.model import Pod
-from driver.mount.events import FAILURES, INTERVAL, MESSAGE_LIMIT, ROTATION_FAILED, STALE, Events, Judge, Warn
+from driver.mount.events import FAILING, FAILURES, INTERVAL, MESSAGE_LIMIT, ROTATION_FAILED, STALE, Events, Judge, Warn
 from driver.mount.provider import Outcome
 from tests.fakes import FakeClock
 
@@ -59,6 +59,44 @@ def test_another_class_of_the_same_pod_counts_for_itself(judge: Judge) -> None:
     assert judge.judge(outcome(ERROR))
 
 
+def test_volumes_that_fail_are_counted_by_what_is_known_of_them(judge: Judge) -> None:
+    judge.judge(outcome())
+    judge.judge(outcome(ERROR))
+    for pod in ("b", "c"):
+        judge.judge(outcome(ERROR, pod=pod))
+    assert judge.failing() == {("yes", "NotFound"): 1, ("unknown", "NotFound"): 2}
+
+
+def test_a_volume_that_works_again_no_longer_fails(judge: Judge) -> None:
+    judge.judge(outcome(ERROR))
+    judge.judge(outcome())
+    assert judge.failing() == {}
+
+
+def test_a_volume_that_nobody_asks_for_any_more_no_longer_fails(judge: Judge, clock: FakeClock) -> None:
+    """Its pod is gone."""
+    judge.judge(outcome(ERROR))
+    clock.advance(FAILING - 1)
+    assert judge.failing()
+    clock.advance(1)
+    assert judge.failing() == {}
+
+
+def test_what_most_needs_a_person_is_the_reason(judge: Judge) -> None:
+    judge.judge(outcome(Failures([Unavailable("a", "b", "c"), ERROR])))
+    assert judge.failing() == {("unknown", "NotFound"): 1}
+
+
+def test_every_failure_of_a_volume_that_was_mounted_is_a_failed_rotation() -> None:
+    told: list[str] = []
+    judge = Judge(FakeClock(), rotation_failed=told.append)
+    judge.judge(outcome(ERROR))
+    assert told == []
+    judge.judge(outcome())
+    fail(judge, 2)
+    assert told == ["NotFound", "NotFound"]
+
+
 def test_stale_values_are_told(judge: Judge) -> None:
     event = judge.judge(outcome(stale=2))
     assert event
@@ -85,7 +123,8 @@ def test_a_message_fits_into_an_event(judge: Judge) -> None:
 def test_what_is_remembered_is_bounded(judge: Judge) -> None:
     for number in range(10_000):
         judge.judge(outcome(stale=1, pod=str(number)))
-    assert len(judge._volumes) == len(judge._told) == 4_096
+        judge.judge(outcome(ERROR, pod=str(number)))
+    assert len(judge._volumes) == len(judge._told) == len(judge._failing) == 4_096
 
 
 def test_a_publisher_that_hangs_holds_nobody_up(judge: Judge) -> None:

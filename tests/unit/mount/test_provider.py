@@ -286,6 +286,18 @@ def test_a_value_that_was_kept_is_recorded_by_where_it_came_from_this_time(bench
     assert [record["source"] for record in bench.records()[::2]] == ["aws", "cache", "stale"]
 
 
+def test_without_an_audit_log_no_line_is_made_nor_kept_for_later_mounts(bench: Bench) -> None:
+    def kept(audit: Callable[[bytes], object] | None) -> float:
+        metrics = MountMetrics()
+        provider = Provider(bench.resolver, bench._node_region, Reports(metrics, audit))
+        for _ in range(2):
+            provider.mount(request(attributes(OBJECTS)), 100)
+        return metrics.registry.get_sample_value("keyferry_kept_bytes", {"what": "responses"}) or 0
+
+    assert 0 < kept(None) < kept(bench.audit.append) - 100
+    assert len(bench.records()) == 4
+
+
 def test_stale_values_are_told_everywhere(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.resolver.source = Source.STALE
     bench.mount()

@@ -221,8 +221,40 @@ def test_scenario_32_the_age_of_progress_tells_that_the_api_server_is_away(lab: 
         lab.api.refuse()
         time.sleep(1.2)
         assert controller.progress_age() > 1
+        assert controller.progress_ages()["queue"] < controller.progress_ages()["watch"]
         lab.api.accept()
         until(lambda: controller.progress_age() < 1)
+
+
+def test_objects_that_fail_are_counted_by_reason_until_they_work(lab: Lab) -> None:
+    """Whether they cannot be parsed, read or written; and one that is deleted fails no longer."""
+    lab.api.put(external_secret("wrong", {"key": "", "name": "k"}))
+    lab.api.put(external_secret("missing", {"key": "none", "name": "k"}))
+    lab.aws.outcomes["none"] = NotFound("none", "it does not exist", "create it")
+    lab.api.put(external_secret("taken", PASSWORD))
+    lab.api.put(secret("taken", data={"x": "eA=="}))
+    with lab.running() as controller:
+        until(lambda: controller.failing() == {"InvalidInput": 1, "NotFound": 1, "Unusable": 1})
+        lab.store("none", "1")
+        lab.api.delete("externalsecrets", "shop", "wrong")
+        until(lambda: controller.failing() == {"Unusable": 1})
+
+
+def test_the_age_of_stale_values_is_known_as_long_as_they_are_used(lab: Lab) -> None:
+    lab.api.put(external_secret("e", PASSWORD))
+    with lab.running(interval=0.2) as controller:
+        until(lambda: lab.api.data("shop", "e"))
+        found = lab.aws.outcomes["my-secret"]
+        lab.aws.outcomes["my-secret"] = Unavailable("my-secret", "AWS does not answer", "wait")
+        until(lambda: controller.oldest_stale() > 0.1)
+        lab.aws.outcomes["my-secret"] = found
+        until(lambda: controller.oldest_stale() == 0)
+
+
+def test_a_replica_that_does_not_lead_counts_no_failures(lab: Lab) -> None:
+    lab.api.put(external_secret("wrong", {"key": "", "name": "k"}))
+    controller = lab.controller(leader=Leader(lab.client, "keyferry", "keyferry-sync", "other"))
+    assert (controller.failing(), controller.oldest_stale()) == ({}, 0.0)
 
 
 def test_a_cluster_without_the_drivers_crd_is_served(lab: Lab) -> None:

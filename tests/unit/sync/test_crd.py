@@ -16,7 +16,7 @@ from driver.sync.status import TargetOutcome, body
 from tests.unit.sync.material import external_secret, rendered
 
 ROOT = Path(__file__).parents[3]
-CRD: dict[str, Any] = yaml.safe_load((ROOT / "deploy/chart/crds/externalsecrets.yaml").read_text())
+CRD: dict[str, Any] = yaml.safe_load((ROOT / "deploy/chart/crd/externalsecrets.yaml").read_text())
 VERSION: dict[str, Any] = CRD["spec"]["versions"][0]
 SCHEMA: dict[str, Any] = VERSION["schema"]["openAPIV3Schema"]
 TYPES: dict[str, Any] = {

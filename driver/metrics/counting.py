@@ -1,140 +1,65 @@
-"""Prometheus metrics, in a registry of their own. Every label takes its words from a fixed set.
-
-A word that is not in the set is counted as ``other``: no pod, secret or account can make a new time series.
-"""
+"""A process's metrics: what counts them, and what is asked for when they are shown."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import product
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
-from driver import errors
-from driver.errors import KeyferryError
+from driver.metrics.tables import METRICS, OPERATIONS, OTHER, SYNC_METRICS, Metric
 from driver.model import Clock, Source
 
-OTHER = "other"
 STALE_WINDOW = 180.0
 """Seconds for which the age of a stale value is shown: the kubelet asks for each volume again within 90."""
 
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A row of the documentation's table. ``labels`` gives each label's words."""
-
-    name: str
-    kind: str
-    meaning: str
-    labels: Mapping[str, tuple[str, ...]]
-
-
-CODES = (
-    "OK",
-    *sorted(
-        {each.code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, KeyferryError)}
-    ),
-)
-RESULTS = (
-    "ok",
-    *sorted({e.reason for e in vars(errors).values() if isinstance(e, type) and issubclass(e, KeyferryError)}),
-    OTHER,
-)
-OPERATIONS = (
-    "GetSecretValue",
-    "BatchGetSecretValue",
-    "GetParameters",
-    "GetParametersByPath",
-    "AssumeRole",
-    "AssumeRoleWithWebIdentity",
-    "PodIdentity",
-    OTHER,
-)
-_SOURCES = {"source": tuple(Source)}
-_BOTH = ("keyferry_aws_", "keyferry_credential_", "keyferry_reads_", "keyferry_kept_", "keyferry_log_")
-
-METRICS = (
-    Metric("keyferry_mounts_total", "counter", "Mounts answered, by gRPC code", {"code": CODES}),
-    Metric("keyferry_mount_duration_seconds", "histogram", "Time from a Mount's arrival to its answer", {}),
-    Metric("keyferry_mounts_in_flight", "gauge", "Mounts at work now", {}),
-    Metric("keyferry_short_deadlines_total", "counter", "Mounts whose caller gave less than 5 seconds", {}),
-    Metric("keyferry_reads_total", "counter", "Values delivered, by where they came from", _SOURCES),
-    Metric(
-        "keyferry_oldest_stale_age_seconds", "gauge", "Age of the oldest stale value of the last minutes; 0: none", {}
-    ),
-    Metric(
-        "keyferry_aws_attempts_total",
-        "counter",
-        "Calls to AWS and to the Pod Identity agent, each attempt",
-        {"operation": OPERATIONS, "result": RESULTS},
-    ),
-    Metric("keyferry_aws_attempt_duration_seconds", "histogram", "Time of an attempt", {"operation": OPERATIONS}),
-    Metric("keyferry_credential_refreshes_total", "counter", "Credentials obtained, by result", {"result": RESULTS}),
-    Metric("keyferry_socket_is_mine", "gauge", "1 while the socket's path leads to this process", {}),
-    Metric(
-        "keyferry_kept_bytes",
-        "gauge",
-        "Bytes kept in memory, roughly",
-        {"what": ("values", "plans", "responses", OTHER)},
-    ),
-    Metric(
-        "keyferry_log_lines_dropped_total",
-        "counter",
-        "Lines that the reader of a stream did not take in time",
-        {"stream": ("log", "audit", OTHER)},
-    ),
-)
-"""Every metric of the mount door, and those that both have, for /metrics and for the documentation."""
-
-SYNC_METRICS = (
-    *(metric for metric in METRICS if metric.name.startswith(_BOTH)),
-    Metric(
-        "keyferry_sync_secrets_total",
-        "counter",
-        "Secrets looked at, by what became of them",
-        {"state": ("written", "unchanged", "skipped", "failed", OTHER)},
-    ),
-    Metric("keyferry_sync_objects", "gauge", "Objects that Secrets are made of", {}),
-    Metric("keyferry_sync_queue_depth", "gauge", "Objects that wait for a worker", {}),
-    Metric("keyferry_sync_leading", "gauge", "1 while this replica may write", {}),
-    Metric("keyferry_sync_progress_age_seconds", "gauge", "Seconds since something moved that should", {}),
-)
-"""The same of the sync door."""
-
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0)
 _Parent = TypeVar("_Parent", Counter, Histogram)
+Words = tuple[str, ...]
+"""One word for each label of a metric, in order."""
 
 
 class Metrics:
     """A process's counters. Lives as long as the process; every method is quick and safe for many threads."""
 
     def __init__(self, table: tuple[Metric, ...]) -> None:
+        # else a second series beside each, which nothing reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's function has no types
         self.registry = CollectorRegistry()
         self._table = {metric.name: metric for metric in table}
         self._counters = {m.name: self._counter(m) for m in table if m.kind == "counter"}
-        self._gauges = {
-            m.name: Gauge(m.name, m.meaning, list(m.labels), registry=self.registry) for m in table if m.kind == "gauge"
-        }
+        self._gauges = _Gauges([metric for metric in table if metric.kind == "gauge"])
+        self.registry.register(self._gauges)
+        ProcessCollector(registry=self.registry)
         self._histograms = {
             m.name: Histogram(m.name, m.meaning, list(m.labels), registry=self.registry, buckets=_BUCKETS)
             for m in table
             if m.kind == "histogram"
         }
         self._attempts = _children(self._histograms["keyferry_aws_attempt_duration_seconds"], (OPERATIONS,))
+        built = tuple(words[0] for words in self._table["keyferry_build_info"].labels.values())
+        self._gauges.watch("keyferry_build_info", lambda: {built: 1})
+        self._kept: dict[str, Callable[[], float]] = {}
+        self._gauges.watch("keyferry_kept_bytes", lambda: {(what,): weight() for what, weight in self._kept.items()})
 
-    def _counter(self, metric: Metric) -> dict[tuple[str, ...], Counter]:
+    def _counter(self, metric: Metric) -> dict[Words, Counter]:
         counter = Counter(metric.name, metric.meaning, list(metric.labels), registry=self.registry)
         return _children(counter, tuple(metric.labels.values()))
 
     def _count(self, name: str, *words: str, by: float = 1) -> None:
         children = self._counters[name]
-        child = children.get(words)
-        if child is None:
-            known = self._table[name].labels.values()
-            child = children[tuple(w if w in all_ else OTHER for w, all_ in zip(words, known, strict=True))]
+        child = children.get(words) or children[_known(self._table[name], words)]
         child.inc(by)
 
     def read(self, source: Source, values: int) -> None:
@@ -156,7 +81,7 @@ class Metrics:
 
     def watch_kept(self, what: str, weight: Callable[[], float]) -> None:
         """Show the bytes of one kind of kept things: ``values``, ``plans`` or ``responses``."""
-        self._gauges["keyferry_kept_bytes"].labels(what).set_function(weight)
+        self._kept[what] = weight
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -172,8 +97,8 @@ class MountMetrics(Metrics):
         self._in_flight = 0
         self._lock = threading.Lock()
         self._stale = _Highest(STALE_WINDOW, clock)
-        self._gauges["keyferry_mounts_in_flight"].set_function(lambda: self._in_flight)
-        self._gauges["keyferry_oldest_stale_age_seconds"].set_function(self._stale.value)
+        self._gauges.watch_one("keyferry_mounts_in_flight", lambda: self._in_flight)
+        self._gauges.watch_one("keyferry_oldest_stale_age_seconds", self._stale.value)
 
     @contextmanager
     def mount(self) -> Iterator[None]:
@@ -201,7 +126,15 @@ class MountMetrics(Metrics):
 
     def watch_socket(self, mine: Callable[[], bool]) -> None:
         """Show whether the socket's path leads here, as ``mine`` says when asked."""
-        self._gauges["keyferry_socket_is_mine"].set_function(mine)
+        self._gauges.watch_one("keyferry_socket_is_mine", mine)
+
+    def rotation_failed(self, reason: str) -> None:
+        """Count a Mount that failed for a volume that was mounted before."""
+        self._count("keyferry_rotation_failures_total", reason)
+
+    def watch_failing(self, volumes: Callable[[], Mapping[Words, float]]) -> None:
+        """Show how many volumes fail, by (mounted, reason)."""
+        self._gauges.watch("keyferry_volumes_failing", volumes)
 
 
 class SyncMetrics(Metrics):
@@ -218,18 +151,55 @@ class SyncMetrics(Metrics):
         self,
         *,
         objects: Callable[[], float],
+        failing: Callable[[], Mapping[str, float]],
         depth: Callable[[], float],
         leading: Callable[[], float],
-        age: Callable[[], float],
+        ages: Callable[[], Mapping[str, float]],
+        stale: Callable[[], float],
     ) -> None:
-        """Show the controller's state, as these say when asked."""
-        self._gauges["keyferry_sync_objects"].set_function(objects)
-        self._gauges["keyferry_sync_queue_depth"].set_function(depth)
-        self._gauges["keyferry_sync_leading"].set_function(leading)
-        self._gauges["keyferry_sync_progress_age_seconds"].set_function(age)
+        """Show the controller's state, as these say when asked: ``failing`` by reason, ``ages`` by what moves."""
+        self._gauges.watch_one("keyferry_sync_objects", objects)
+        self._gauges.watch("keyferry_sync_objects_failing", lambda: _single(failing()))
+        self._gauges.watch_one("keyferry_sync_queue_depth", depth)
+        self._gauges.watch_one("keyferry_sync_leading", leading)
+        self._gauges.watch("keyferry_sync_progress_age_seconds", lambda: _single(ages()))
+        self._gauges.watch_one("keyferry_oldest_stale_age_seconds", stale)
 
 
-def _children(parent: _Parent, words: tuple[tuple[str, ...], ...]) -> dict[tuple[str, ...], _Parent]:
+class _Gauges(Collector):
+    """All gauges: numbers that are asked for when they are shown. One that nobody watches is 0."""
+
+    def __init__(self, table: Sequence[Metric]) -> None:
+        self._table = table
+        self._read: dict[str, Callable[[], Mapping[Words, float]]] = {}
+
+    def watch(self, name: str, read: Callable[[], Mapping[Words, float]]) -> None:
+        self._read[name] = read
+
+    def watch_one(self, name: str, read: Callable[[], float]) -> None:
+        self.watch(name, lambda: {(): read()})
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for metric in self._table:
+            family = GaugeMetricFamily(metric.name, metric.meaning, labels=list(metric.labels))
+            found = dict.fromkeys(product(*metric.labels.values()), 0.0)
+            for words, number in self._read.get(metric.name, dict)().items():
+                found[_known(metric, words)] += number
+            for words, number in found.items():
+                family.add_metric(words, number)
+            yield family
+
+
+def _single(numbers: Mapping[str, float]) -> dict[Words, float]:
+    return {(word,): number for word, number in numbers.items()}
+
+
+def _known(metric: Metric, words: Words) -> Words:
+    """Return words of the metric's sets: ``other`` for one that is not in them."""
+    return tuple(w if w in known else OTHER for w, known in zip(words, metric.labels.values(), strict=True))
+
+
+def _children(parent: _Parent, words: tuple[tuple[str, ...], ...]) -> dict[Words, _Parent]:
     """Make every time series at once: an alert can then rely on its zero."""
     return {each: parent.labels(*each) if each else parent for each in product(*words)}
 
