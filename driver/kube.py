@@ -22,6 +22,7 @@ from driver.cache import Cache
 from driver.errors import AccessDenied, IdentityRefused, InvalidInput, KeyferryError, NotFound, Unavailable
 from driver.http.connections import Connections, Origin, Timeouts
 from driver.http.exchange import Answer, Broken
+from driver.http.tls import client_context
 from driver.model import Clock, Deadline, Pod
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -49,7 +50,7 @@ def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> Cl
     if not host or not (folder / "ca.crt").exists():
         raise InvalidInput("kubeconfig", "this is no pod with a service account", "name a file with --kubeconfig")
     host = f"[{host}]" if ":" in host else host
-    tls = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    tls = client_context(cafile=str(folder / "ca.crt"))
     return Cluster(f"https://{host}:{port}", tls, lambda: (folder / "token").read_text().strip())
 
 
@@ -86,7 +87,7 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> s
         return None
     data = cluster.get("certificate-authority-data")
     file = cluster.get("certificate-authority")
-    context = ssl.create_default_context(
+    context = client_context(
         cafile=str(folder / file) if file else None, cadata=base64.b64decode(data).decode() if data else None
     )
     if cluster.get("insecure-skip-tls-verify"):
@@ -129,7 +130,7 @@ class Kube:
         self._connections = Connections(self._origin, self._tls, Timeouts(connect=2.0, read=ATTEMPT), limit=16)
 
     def _tls(self) -> ssl.SSLContext:
-        return self._cluster.tls or ssl.create_default_context()
+        return self._cluster.tls or client_context()
 
     def role_arn(self, namespace: str, service_account: str, deadline: Deadline) -> str:
         """Return the annotation ``eks.amazonaws.com/role-arn`` of a service account, empty if it has none.
@@ -180,13 +181,18 @@ class Kube:
     def _call(
         self, method: str, path: str, subject: str, deadline: Deadline, body: Mapping[str, Any] | None = None
     ) -> Mapping[str, Any]:
+        cause = "no answer"
         for _ in range(2):  # twice: the API server may just be changing places
             try:
                 answer = self._connections.send(self._request(method, path, body), deadline, ANSWER_LIMIT)
-            except (Broken, OSError):  # OSError: the token's file
+            except Broken as broken:
+                cause = broken.cause
+                continue
+            except OSError:
+                cause = "the token's file cannot be read"
                 continue
             return _understood(answer, subject)
-        raise _silent(subject)
+        raise _silent(subject, cause)
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None) -> bytes:
         payload = json.dumps(body).encode() if body is not None else b""
@@ -207,8 +213,9 @@ class Kube:
         self._connections.close()
 
 
-def _silent(subject: str) -> Unavailable:
-    return Unavailable(subject, "the Kubernetes API server did not answer", "check the path to the API server")
+def _silent(subject: str, why: str = "not in time") -> Unavailable:
+    remedy = "check the path to the API server, and the CA that it is trusted by"
+    return Unavailable(subject, f"the Kubernetes API server did not answer ({why})", remedy)
 
 
 def _segment(name: str) -> str:

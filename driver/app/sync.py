@@ -134,9 +134,12 @@ def _watch(address: str, controller: Controller, metrics: SyncMetrics, undo: Exi
         age = controller.progress_age()
         return "" if age < STUCK else f"no progress for {age:.0f} seconds"
 
+    def unready() -> str:
+        return stuck() if controller.is_ready() else "the cluster is not read yet: the log says what is in the way"
+
     pages = {
         "/healthz": check(stuck),
-        "/readyz": check(stuck),
+        "/readyz": check(unready),
         "/metrics": lambda: (200, metrics.render()),
     }
     health = HealthServer(address, pages)

@@ -113,8 +113,11 @@ def decoded(decoder: "msgspec.json.Decoder[T]", data: bytes | msgspec.Raw, subje
         raise Unavailable(subject, "the API server's answer is not understood", "check what answers there") from None
 
 
-def silent(subject: str) -> Unavailable:
-    """Return the error for no answer at all."""
+def silent(subject: str, error: BaseException | None = None) -> Unavailable:
+    """Return the error for no answer at all, given what urllib3 made of it."""
+    if isinstance(error, urllib3.exceptions.SSLError):
+        remedy = "check the CA in ca.crt of the service account or in the kubeconfig"
+        return Unavailable(subject, "the certificate of the Kubernetes API server is not trusted", remedy)
     return Unavailable(subject, "the Kubernetes API server did not answer", "check the path to the API server")
 
 

@@ -108,8 +108,8 @@ class Api:
                 yield from changes(response, decoder, resource.plural)
             finally:
                 response.close()  # never back into the pool: there may be more to come on it
-        except (urllib3.exceptions.HTTPError, OSError):
-            raise silent(resource.plural) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise silent(resource.plural, error) from None
 
     def get(self, resource: Resource, namespace: str, name: str) -> Json:
         """Return an object."""
@@ -125,8 +125,8 @@ class Api:
             response = self._pool.urlopen(
                 "GET", path, None, self._headers("*/*"), timeout=self._attempt, redirect=False
             )
-        except (urllib3.exceptions.HTTPError, OSError):
-            raise silent(f"pod {namespace}/{pod}") from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise silent(f"pod {namespace}/{pod}", error) from None
         if response.status in (401, 403):
             raise refusal(response.status, response.data, f"pod {namespace}/{pod}")
         return response.status, response.data.decode(errors="replace")
@@ -191,19 +191,21 @@ class Api:
         accept: str = "application/json",
     ) -> bytes:
         deadline = Deadline(self._attempt, self._clock)
+        last: Exception | None = None
         for _ in range(2):  # twice: a kept connection may have been closed at the other end
             try:
                 headers = self._headers(accept) | ({"Content-Type": content} if payload is not None else {})
                 seconds = max(0.1, deadline.remaining())
                 response = self._pool.urlopen(method, path, payload, headers, timeout=seconds, redirect=False)
-            except (urllib3.exceptions.HTTPError, OSError):
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                last = error
                 if deadline.remaining() <= 0:
                     break
                 continue
             if response.status >= 400:
                 raise refusal(response.status, response.data, subject)
             return response.data
-        raise silent(subject)
+        raise silent(subject, last)
 
 
 def _query(fields: Mapping[str, str]) -> str:

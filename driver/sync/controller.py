@@ -129,6 +129,10 @@ class Controller:
         """Tell whether this replica may write now."""
         return self._leader is None or self._leader.is_leader()
 
+    def is_ready(self) -> bool:
+        """Tell whether the cluster has been read once, so that a change is answered at once."""
+        return self._copies.complete()
+
     def progress_age(self) -> float:
         """Return for how many seconds nothing has moved that should: a copy, the lease, a key that waits for a worker.
 

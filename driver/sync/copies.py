@@ -107,6 +107,10 @@ class Copies:
                     return False
         return True
 
+    def complete(self) -> bool:
+        """Tell whether every copy has been complete once."""
+        return all(informer.synced.is_set() for informer in self._all())
+
     def progress_age(self) -> float:
         """Return the seconds since the copy that is furthest behind was last told anything."""
         return self._clock() - min(informer.last_progress for informer in self._all())

@@ -32,6 +32,9 @@ RENEW = 10.0
 RETRY = 2.0
 """Seconds between two tries, at least; up to a fifth more."""
 
+WORRY = 3
+"""Tries that fail in a row before the log tells."""
+
 
 class Leader:
     """One candidate. ``run`` blocks in a thread of its own; ``is_leader`` is for every thread.
@@ -61,6 +64,7 @@ class Leader:
         self._known: dict[str, Any] = {}
         self._changed = clock()
         self.last_progress = clock()
+        self._failures = 0
 
     def is_leader(self) -> bool:
         """Tell whether writing is safe now. Ask before every write."""
@@ -87,14 +91,20 @@ class Leader:
                 self._note(self._write())
                 self._until = start + RENEW
             self.last_progress = self._clock()
+            self._failures = 0
         except Conflict:
             self._known = {}  # someone else wrote: look again at the next try
             self.last_progress = self._clock()
         except KeyferryError as error:
-            log.debug("lease: %s", error)
+            self._report(error)
         except Exception:
             log.exception("the lease is not understood")
             self._known = {}
+
+    def _report(self, error: KeyferryError) -> None:
+        self._failures += 1
+        level = logging.WARNING if self._failures == WORRY or self._failures % 50 == 0 else logging.DEBUG
+        log.log(level, "cannot hold the Lease %s/%s: %s", self._namespace, self._name, error)
 
     def release(self) -> None:
         """Stop leading and let the next one start at once."""

@@ -99,6 +99,7 @@ startupProbe:
   httpGet:
     path: /healthz
     port: metrics
+  initialDelaySeconds: 2
   periodSeconds: 1
   timeoutSeconds: 5
   failureThreshold: 300

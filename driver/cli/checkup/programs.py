@@ -47,7 +47,7 @@ def is_keyferry(container: Container, door: str) -> bool:
     words = [*container.command, *container.args]
     first = next((word for word in words if not word.startswith("-") and not word.endswith("keyferry")), "")
     ours = "keyferry" in container.image or any(word.endswith("keyferry") for word in container.command)
-    ours = ours or container.name == door  # the chart's name, whatever the image is called
+    ours = ours or (container.name == door and _KES_IMAGE not in container.image)  # an image may be called anything
     return first == door and ours
 
 

@@ -145,3 +145,15 @@ def test_run_leads_until_it_is_stopped_and_then_releases(api: FakeApi, clock: Fa
     lease = api.get("leases", "kube-system", "keyferry")
     assert lease
     assert lease["spec"]["holderIdentity"] == ""
+
+
+def test_a_lease_that_cannot_be_held_is_told_once(
+    api: FakeApi, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.fail("GET .*leases", 403, times=9)
+    one = candidate(api, "one", clock)
+    for _ in range(9):
+        one.attempt()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert "cannot hold the Lease kube-system/keyferry: " in told[0]

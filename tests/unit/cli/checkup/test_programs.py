@@ -44,8 +44,9 @@ def test_the_driver_is_recognised(container: dict[str, Any]) -> None:
         {"name": "provider-aws-installer", "image": f"{REGISTRY}/own:1", "args": ["--provider-volume=/x"]},
         {"image": "reg/keyferry:0.1.0", "args": ["provider"]},
         {"image": "reg/tool@sha256:abc", "command": ["/opt/keyferry/bin/keyferry", "provider"]},
+        {"name": "provider", "image": "reg/tool:1", "args": ["provider"]},
     ],
-    ids=["AWS", "AWS, own image", "keyferry", "keyferry, own image"],
+    ids=["AWS", "AWS, own image", "keyferry", "keyferry, own image", "keyferry, own image by the chart"],
 )
 def test_providers_are_recognised(container: dict[str, Any]) -> None:
     assert programs.provider_of(pod(**container))
