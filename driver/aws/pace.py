@@ -1,15 +1,19 @@
-"""How fast to call: a budget for retries, a gentle first contact, and a measured pace once AWS has asked to slow down.
+"""How fast to call: a budget for retries and pauses between, a gentle first contact, a measured pace once AWS asks.
 
 Each identity has its own budget and pace, so that one in trouble slows no other. Calls wait for their turn; they are
 turned away only when the turn would come after their deadline.
 """
 
+import random
 import threading
 from collections.abc import Callable, Hashable
 
 from cachetools import LRUCache
 
 from driver.model import Clock, Deadline
+
+QUICKEST = 0.02
+"""Seconds without which no attempt is made: it would only replace the true cause by that of no time."""
 
 RETRIES = 10.0
 """Retries that an identity has in hand for a region."""
@@ -28,6 +32,19 @@ UNMEASURED = 5.0
 """Calls per second that a quota is taken to allow when fewer were seen: one refusal among few calls says little."""
 CALM = 60.0
 """Seconds after the last throttled answer until calls go unpaced again."""
+
+
+def pause(attempt: int, first: float, longest: float) -> float:
+    """Return the seconds to wait after an attempt, counted from 1: full jitter, doubling from ``first``.
+
+    Follows the AWS Architecture Blog, "Exponential Backoff and Jitter".
+    """
+    return random.uniform(0, min(first * 2 ** (attempt - 1), longest))  # noqa: S311 - nobody gains by a guess
+
+
+def in_time(seconds: float, deadline: Deadline) -> bool:
+    """Return whether another attempt, made after so many seconds, has a chance before the deadline."""
+    return seconds + QUICKEST < deadline.remaining()
 
 
 class RetryBudgets:
@@ -203,6 +220,11 @@ class Paces:
         if seconds:
             self._sleep(seconds)
         return seconds is not None
+
+    def slowed(self, key: Hashable) -> bool:
+        """Return whether AWS has lately asked to slow down."""
+        with self._lock:
+            return key in self._paces
 
     def served(self, key: Hashable) -> None:
         """Count a success."""

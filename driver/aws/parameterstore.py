@@ -11,7 +11,8 @@ from functools import partial
 import msgspec
 
 from driver.aws.failures import Asked, Refusal, translate, who
-from driver.aws.transport import Operation, Order, Transport
+from driver.aws.request import Operation, Order
+from driver.aws.transport import Transport
 from driver.errors import IdentityRefused, KeyferryError, TooLarge, Unavailable
 from driver.fanout import Fanout
 from driver.model import Call, Outcome, SecretRef, SecretValue, Store

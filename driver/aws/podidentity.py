@@ -9,15 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
+from driver.aws.pace import in_time, pause
 from driver.aws.refusals import refusal_of
+from driver.aws.request import USER_AGENT
 from driver.aws.session import Endpoint, endpoint_of
 from driver.aws.sts import Session, timestamp
-from driver.aws.transport import USER_AGENT, Observe
+from driver.aws.transport import Observe
 from driver.errors import IdentityRefused, KeyferryError, Throttled, Unavailable
 from driver.http.connections import Connections, Timeouts
 from driver.http.exchange import Answer, Broken
+from driver.http.tls import client_context
 from driver.model import Access, Clock, Credentials, Deadline
 
 AGENTS = ("http://169.254.170.23", "http://[fd00:ec2::23]")
@@ -62,7 +64,6 @@ class PodIdentity:
         self._clock = clock
         self._sleep = sleep
         self._working: _Agent | None = None
-        self._jitter = wait_random_exponential(multiplier=0.1, max=1)
 
     def with_token(self, access: Access, deadline: Deadline) -> Credentials:
         """Return the credentials of the association of the access's service account.
@@ -71,14 +72,16 @@ class PodIdentity:
         Raises IdentityRefused, Unavailable.
         """
         patience = deadline.within(UNASSOCIATED)
-        retrying = Retrying(
-            retry=retry_if_exception_type((Unavailable, _NotAssociated)),
-            stop=lambda state: _out_of_time(state, deadline, patience),
-            wait=self._jitter,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        return retrying(self._observed, access, deadline)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._observed(access, deadline)
+            except (Unavailable, _NotAssociated) as error:
+                seconds = pause(attempt, 0.1, 1.0)
+                if not in_time(seconds, patience if isinstance(error, _NotAssociated) else deadline):
+                    raise
+            self._sleep(seconds)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -117,13 +120,7 @@ class PodIdentity:
 
 
 def _no_tls() -> ssl.SSLContext:
-    return ssl.create_default_context()  # the agent speaks plain HTTP; a setting may name another
-
-
-def _out_of_time(state: RetryCallState, deadline: Deadline, patience: Deadline) -> bool:
-    error = state.outcome.exception() if state.outcome else None
-    left = (patience if isinstance(error, _NotAssociated) else deadline).remaining()
-    return state.upcoming_sleep >= left
+    return client_context()  # the agent speaks plain HTTP; a setting may name another
 
 
 def _request(agent: _Agent, access: Access) -> bytes:

@@ -15,7 +15,8 @@ import msgspec
 from cachetools import TTLCache
 
 from driver.aws.failures import Asked, Refusal, translate, who
-from driver.aws.transport import Operation, Order, Transport
+from driver.aws.request import Ask, Ending, Operation, Order
+from driver.aws.transport import Transport
 from driver.errors import AccessDenied, IdentityRefused, KeyferryError, NotFound, Throttled, Unavailable, Unusable
 from driver.fanout import Fanout
 from driver.model import Call, Clock, Outcome, Principal, SecretRef, SecretValue
@@ -27,7 +28,7 @@ BATCH = 20
 PAGES = 50
 """Pages of one batch that are asked for: an endpoint that goes on for ever is not AWS."""
 WIDTH = 8
-"""Single reads of one call side by side."""
+"""Batches of one call side by side."""
 REFUSED_SECONDS = 3_600.0
 """For how long a principal that may not use the batch is not asked to try again."""
 THROTTLED_SECONDS = 60.0
@@ -77,8 +78,7 @@ class SecretsManager:
             for found in self._fanout.run([partial(self._batch, call, part) for part in parts], WIDTH):
                 outcomes.update(found)
         left = [ref for ref in refs if ref not in outcomes]
-        singles = self._fanout.run([partial(self._single, call, ref) for ref in left], WIDTH)
-        outcomes.update(zip(left, singles, strict=True))
+        outcomes.update(zip(left, self._singles(call, left), strict=True))
         return outcomes
 
     def _batch_is_open(self, call: Call) -> bool:
@@ -124,21 +124,27 @@ class SecretsManager:
                 break
         return secrets, errors
 
-    def _single(self, call: Call, ref: SecretRef) -> Outcome:
-        wanted = {"SecretId": ref.name}
-        if ref.version:
-            wanted["VersionId"] = ref.version
-        if ref.label:
-            wanted["VersionStage"] = ref.label
-        asked = _asked(call, "secretsmanager:GetSecretValue", ref.name, ref)
-        order = Order(call.region, call.credentials, call.principal, call.deadline, asked)
-        try:
-            secret, request_id, _ = self._transport.call(GET, msgspec.json.encode(wanted), order)
-        except KeyferryError as error:
-            return error
-        if not _is(secret, ref.name):
-            return Unavailable(ref.name, "AWS answered with another secret", "check what answers at the endpoint")
-        return _value(secret, request_id)
+    def _singles(self, call: Call, refs: Sequence[SecretRef]) -> list[Outcome]:
+        replies = self._transport.call_all(GET, [_ask(call, ref) for ref in refs]) if refs else []
+        return [_single(ref, reply) for ref, reply in zip(refs, replies, strict=True)]
+
+
+def _ask(call: Call, ref: SecretRef) -> Ask:
+    wanted = {"SecretId": ref.name}
+    if ref.version:
+        wanted["VersionId"] = ref.version
+    if ref.label:
+        wanted["VersionStage"] = ref.label
+    asked = _asked(call, GET.permission, ref.name, ref)
+    return Ask(msgspec.json.encode(wanted), Order(call.region, call.credentials, call.principal, call.deadline, asked))
+
+
+def _single(ref: SecretRef, reply: Ending[_Secret]) -> Outcome:
+    if isinstance(reply, KeyferryError):
+        return reply
+    if not _is(reply.result, ref.name):
+        return Unavailable(ref.name, "AWS answered with another secret", "check what answers at the endpoint")
+    return _value(reply.result, reply.request_id)
 
 
 def _settled(

@@ -16,6 +16,7 @@ import msgspec
 
 from driver.errors import InvalidInput
 from driver.http.connections import Origin, Proxy
+from driver.http.tls import client_context
 
 ServiceId = Literal["secretsmanager", "ssm", "sts"]
 
@@ -205,7 +206,7 @@ def _context(ca_bundle: str) -> ssl.SSLContext:
 
         ca_bundle = str(get_cert_path(verify=True))
     try:
-        context = ssl.create_default_context(cafile=ca_bundle)
+        context = client_context(cafile=ca_bundle)
     except (OSError, ssl.SSLError):
         raise InvalidInput("AWS_CA_BUNDLE", "no usable CA file", "name a readable file of PEM certificates") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2

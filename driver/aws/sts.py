@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
 from driver.aws.failures import Asked, who
-from driver.aws.transport import Operation, Order, Reply, Transport
+from driver.aws.request import Operation, Order, Reply
+from driver.aws.transport import Transport
 from driver.model import Access, Clock, Credentials, Deadline, Principal, Role
 
 _NOT_IN_SESSION_NAME = re.compile(r"[^\w+=,.@-]", re.ASCII)

@@ -6,79 +6,50 @@ for all identities, and costs 12 MB.
 """
 
 import time
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
-from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from itertools import count
+from typing import Generic, TypeVar
 
 import msgspec
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from driver import __version__
 from driver.aws.failures import Asked, ClockSkewed, translate
-from driver.aws.pace import FirstContact, Paces, RetryBudgets
+from driver.aws.pace import FirstContact, Paces, RetryBudgets, in_time, pause
 from driver.aws.refusals import refusal_of
+from driver.aws.request import Ask, Ending, Operation, Order, Reply, encoded
 from driver.aws.session import Endpoint, Endpoints, Sdk, ServiceId
-from driver.aws.signing import Scope, sign
-from driver.errors import KeyferryError, Throttled, Unavailable
+from driver.errors import Internal, KeyferryError, Throttled, Unavailable
 from driver.http.connections import Connections, Timeouts
 from driver.http.exchange import Answer, Broken
-from driver.model import Clock, Credentials, Deadline
+from driver.http.loop import Loop
+from driver.model import Clock
 
 T = TypeVar("T")
 Observe = Callable[[str, str, float], None]
 """Told of each attempt: operation, result (``ok`` or an error's reason), seconds."""
 
 ATTEMPTS = 6
-"""With the waits between them (full jitter, doubling from a quarter second) they outlast a fault of a few seconds."""
+"""With the waits between them (full jitter, doubling) they outlast a fault of a few seconds."""
 THROTTLED_ATTEMPTS = 8
+PAUSE = 0.25
+LONGEST_PAUSE = 4.0
+"""Seconds between attempts at most: at first, and ever."""
 ANSWER_LIMIT = 8 << 20
 """Bytes of an answer: twenty secrets of 64 KiB are 1.3 MiB, as JSON text at most six times that."""
 
-USER_AGENT = f"keyferry/{__version__}"
-_TARGETS = {"secretsmanager": "secretsmanager", "ssm": "AmazonSSM"}
 
+class _Burst(Generic[T]):
+    """Calls of one operation, made together, and how they ended so far."""
 
-@dataclass(frozen=True, slots=True)
-class Operation(Generic[T]):
-    """An API operation and how to read its answer; ``read`` raises ValueError or MsgspecError."""
+    __slots__ = ("calls", "endings", "key", "operation", "order")
 
-    service: ServiceId
-    name: str
-    read: Callable[[bytes], T]
-    headers: dict[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
-        if self.service in _TARGETS:
-            target = f"{_TARGETS[self.service]}.{self.name}"
-            headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target}
-        object.__setattr__(self, "headers", headers)
-
-    @property
-    def permission(self) -> str:
-        """Return the IAM action."""
-        return f"{self.service}:{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Where and for whom a call is made. ``credentials`` None: unsigned. ``payer``: whose retries and pace it uses."""
-
-    region: str
-    credentials: Credentials | None
-    payer: Hashable
-    deadline: Deadline
-    asked: Asked
-
-
-class Reply(NamedTuple, Generic[T]):
-    """What came back. ``moment`` is STS's wall clock, or ours where it sent none; 0 for other services."""
-
-    result: T
-    request_id: str
-    moment: float
+    def __init__(self, operation: Operation[T], calls: Sequence[Ask]) -> None:
+        self.operation = operation
+        self.calls = calls
+        self.order = calls[0].order
+        payer = None if self.order.credentials is None else self.order.payer
+        self.key = (operation.name, self.order.region, payer)
+        self.endings: list[Ending[T]] = [Internal()] * len(calls)
 
 
 class Transport:
@@ -103,11 +74,11 @@ class Transport:
         self._wall = wall
         self._sleep = sleep
         self._offset = 0.0
+        self._loop = Loop()
         self._pools: dict[tuple[bool, str, int], Connections] = {}
         self._budgets = RetryBudgets(clock)
         self._paces = Paces(clock, sleep)
         self._contacts: dict[str, FirstContact] = {}
-        self._jitter = wait_random_exponential(multiplier=0.25, max=4)
 
     def warm_up(self, region: str) -> None:
         """Do the slow first steps for a region: imports, endpoint rules, CAs. Calls work before it has ended.
@@ -125,119 +96,114 @@ class Transport:
         Retries what may pass: at most ``ATTEMPTS`` times, within the payer's budget; throttled calls wait for the pace
         instead. Raises a KeyferryError.
         """
-        retrying = Retrying(
-            retry=retry_if_exception_type(Unavailable),
-            stop=partial(self._give_up, order),
-            wait=self._jitter,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        return retrying(self._attempt, operation, body, order)
+        (ending,) = self.call_all(operation, (Ask(body, order),))
+        if isinstance(ending, KeyferryError):
+            raise ending
+        return ending
 
-    def _give_up(self, order: Order, state: RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, (_Lasting, _NoTurn)) or state.upcoming_sleep >= order.deadline.remaining():
-            return True
-        if isinstance(error, Throttled):
-            return state.attempt_number >= THROTTLED_ATTEMPTS
-        return state.attempt_number >= ATTEMPTS or not self._budgets.spend((order.payer, order.region))
+    def call_all(self, operation: Operation[T], calls: Sequence[Ask]) -> list[Ending[T]]:
+        """Make calls side by side, each as ``call`` does; return how they ended, in order.
 
-    def _attempt(self, operation: Operation[T], body: bytes, order: Order) -> Reply[T]:
-        try:
-            return self._in_turn(operation, body, order)
-        except ClockSkewed:
-            return self._in_turn(operation, body, order)  # the offset is known now
+        Their orders may differ in ``asked`` only. Raises InvalidInput for what concerns them all.
+        """
+        burst = _Burst(operation, calls)
+        left: Sequence[int] = range(len(calls))
+        for attempt in count(1):
+            self._round(burst, left)
+            seconds = pause(attempt, PAUSE, LONGEST_PAUSE)
+            left = [i for i in left if self._worth_trying(burst.order, burst.endings[i], attempt, seconds)]
+            if not left:
+                break
+            self._sleep(seconds)
+        return burst.endings
 
-    def _in_turn(self, operation: Operation[T], body: bytes, order: Order) -> Reply[T]:
-        """Make one attempt when its turn has come, and learn from how it ended."""
-        unsigned = order.credentials is None
-        key = (operation.name, order.region, None if unsigned else order.payer)
-        contact = self._contact(order.region) if unsigned else None
+    def _worth_trying(self, order: Order, ending: Ending[T], attempt: int, seconds: float) -> bool:
+        if not isinstance(ending, Unavailable) or isinstance(ending, _Lasting | _NoTurn):
+            return False
+        if not in_time(seconds, order.deadline):
+            return False
+        if isinstance(ending, Throttled):
+            return attempt < THROTTLED_ATTEMPTS
+        return attempt < ATTEMPTS and self._budgets.spend((order.payer, order.region))
+
+    def _round(self, burst: _Burst[T], left: Sequence[int]) -> None:
+        """Make an attempt of the calls that are left: side by side, or one by one where AWS has to be spared."""
+        width = 1 if burst.order.credentials is None or self._paces.slowed(burst.key) else max(1, len(left))
+        for start in range(0, len(left), width):
+            part = left[start : start + width]
+            self._in_turn(burst, part)
+            skewed = [i for i in part if isinstance(burst.endings[i], ClockSkewed)]
+            if skewed:
+                self._in_turn(burst, skewed)  # the offset is known now
+
+    def _in_turn(self, burst: _Burst[T], part: Sequence[int]) -> None:
+        """Make an attempt when its turn has come, and learn from how it ended."""
+        order = burst.order
+        contact = self._contact(order.region) if order.credentials is None else None
         ticket = contact.enter(order.deadline) if contact else None
-        began, answered = self._clock(), False
+        answered = False
         try:
-            if (contact and not ticket) or not self._paces.wait(key, order.deadline):
-                raise _no_turn(order.asked)
+            if (contact and not ticket) or not self._paces.wait(burst.key, order.deadline):
+                for i in part:
+                    burst.endings[i] = _no_turn(burst.calls[i].order.asked)
+                return
             began = self._clock()
-            reply = self._once(operation, body, order)
-            answered = True
-        except KeyferryError as error:
-            answered = not isinstance(error, Unavailable)
-            if isinstance(error, Throttled) and not isinstance(error, _NoTurn):
-                self._paces.throttled(key, began)
-            raise
+            self._once(burst, part)
+            answered = not isinstance(burst.endings[part[0]], Unavailable)
         finally:
             if contact and ticket:
                 contact.leave(ticket, served=answered)
-        self._paces.served(key)
-        self._budgets.earn((order.payer, order.region))
-        return reply
+        for i in part:
+            self._learn(burst, burst.endings[i], began)
+
+    def _learn(self, burst: _Burst[T], ending: Ending[T], began: float) -> None:
+        if isinstance(ending, Throttled):
+            self._paces.throttled(burst.key, began)
+        elif not isinstance(ending, KeyferryError):
+            self._paces.served(burst.key)
+            self._budgets.earn((burst.order.payer, burst.order.region))
 
     def _contact(self, region: str) -> FirstContact:
         if region not in self._contacts and len(self._contacts) < 1_000:
             self._contacts.setdefault(region, FirstContact(self._clock))
         return self._contacts.get(region) or FirstContact(self._clock)
 
-    def _once(self, operation: Operation[T], body: bytes, order: Order) -> Reply[T]:
-        """Make one attempt; report it."""
-        began = self._clock()
-        result = "Internal"
-        try:
-            endpoint = self._endpoints.of(operation.service, order.region)
-            request = self._request(endpoint, operation, body, order.credentials)
-            answer = self._pool(endpoint).send(request, order.deadline, ANSWER_LIMIT)
-            reply = self._understood(operation, answer, order.asked)
-            result = "ok"
-        except Broken as broken:
-            result = Unavailable.reason
-            kind = _Lasting if broken.lasting else Unavailable
-            raise kind(order.asked.name, f"{order.asked.permission}: {broken.cause}", broken.remedy) from None
-        except KeyferryError as error:
-            result = error.reason
-            raise
-        finally:
-            self._observe(operation.name, result, self._clock() - began)
-        return reply
+    def _once(self, burst: _Burst[T], part: Sequence[int]) -> None:
+        """Make an attempt; report it."""
+        operation, order = burst.operation, burst.order
+        endpoint = self._endpoints.of(operation.service, order.region)
+        bodies = (burst.calls[i].body for i in part)
+        requests = encoded(endpoint, operation, bodies, order.credentials, self._wall() + self._offset)
+        arrivals = self._pool(endpoint).send_all(requests, order.deadline, ANSWER_LIMIT)
+        for i, (outcome, seconds) in zip(part, arrivals, strict=True):
+            burst.endings[i] = ending = self._ending(operation, outcome, burst.calls[i].order.asked)
+            result = ending.reason if isinstance(ending, KeyferryError) else "ok"
+            self._observe(operation.name, result, seconds)
 
-    def _request(
-        self, endpoint: Endpoint, operation: Operation[T], body: bytes, credentials: Credentials | None
-    ) -> bytes:
-        headers = {"host": endpoint.authority, **operation.headers}
-        if credentials is not None:
-            moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._wall() + self._offset))
-            scope = Scope(moment, endpoint.signing_region, endpoint.signing_name)
-            headers.update(sign(endpoint.path, headers, body, credentials, scope))
-        headers["user-agent"] = USER_AGENT
-        headers["content-length"] = str(len(body))
-        target = endpoint.path
-        if endpoint.proxy and not endpoint.tls:  # a proxy for plain HTTP wants the whole address (RFC 9112, 3.2.2)
-            target = f"http://{endpoint.authority}{endpoint.path}"
-            if endpoint.proxy.authorization:
-                headers["proxy-authorization"] = endpoint.proxy.authorization
-        lines = "\r\n".join([f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())])
-        return f"{lines}\r\n\r\n".encode() + body
+    def _ending(self, operation: Operation[T], outcome: Answer | Broken, asked: Asked) -> Ending[T]:
+        if isinstance(outcome, Broken):
+            kind = _Lasting if outcome.lasting else Unavailable
+            return kind(asked.name, f"{asked.permission}: {outcome.cause}", outcome.remedy)
+        if outcome.status != 200:
+            error = translate(refusal_of(outcome), asked)
+            if isinstance(error, ClockSkewed):
+                self._offset = self._moment(outcome) - self._wall()
+            return error
+        try:
+            result = operation.read(outcome.body)
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            cause = f"{asked.permission} in {asked.region}: the answer makes no sense"
+            return Unavailable(asked.name, cause, "check what answers at the endpoint")
+        moment = self._moment(outcome) if operation.service == "sts" else 0.0
+        return Reply(result, outcome.headers.get("x-amzn-requestid", ""), moment)
 
     def _pool(self, endpoint: Endpoint) -> Connections:
         key = (endpoint.tls, endpoint.host, endpoint.port)
         pool = self._pools.get(key)
         if pool is None:
-            made = Connections(endpoint, self._endpoints.tls, self._timeouts, self._limit, self._clock)
+            made = Connections(endpoint, self._endpoints.tls, self._timeouts, self._limit, self._clock, self._loop)
             pool = self._pools.setdefault(key, made)
         return pool
-
-    def _understood(self, operation: Operation[T], answer: Answer, asked: Asked) -> Reply[T]:
-        if answer.status != 200:
-            error = translate(refusal_of(answer), asked)
-            if isinstance(error, ClockSkewed):
-                self._offset = self._moment(answer) - self._wall()
-            raise error
-        try:
-            result = operation.read(answer.body)
-        except (ValueError, msgspec.MsgspecError, RecursionError):
-            cause = f"{asked.permission} in {asked.region}: the answer makes no sense"
-            raise Unavailable(asked.name, cause, "check what answers at the endpoint") from None
-        moment = self._moment(answer) if operation.service == "sts" else 0.0
-        return Reply(result, answer.headers.get("x-amzn-requestid", ""), moment)
 
     def _moment(self, answer: Answer) -> float:
         try:
@@ -249,6 +215,7 @@ class Transport:
         """Close the kept connections."""
         for pool in list(self._pools.values()):
             pool.close()
+        self._loop.close()
 
 
 class _Lasting(Unavailable):

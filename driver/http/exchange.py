@@ -1,18 +1,13 @@
-"""One HTTP/1.1 request and its answer over a connected socket (RFC 9112).
+"""An HTTP/1.1 answer, read from the pieces in which it arrives (RFC 9112).
 
-Knows neither AWS nor connections. ``http.client`` opens the connections and reads nothing: its parsing of headers as
-e-mail costs three times all that is done here. Strict: an answer that is not plainly framed is ``Broken``.
+Knows neither AWS nor connections. Not ``http.client``: its parsing of headers as e-mail costs three times all that is
+done here, and it waits for each piece. Strict: an answer that is not plainly framed is ``Broken``.
 """
 
-import socket
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from driver.model import Clock
-
 HEAD_LIMIT = 64 << 10
-CHUNK = 16 << 10
 
 
 class Broken(Exception):
@@ -40,64 +35,117 @@ class Answer:
     reusable: bool
 
 
-def exchange(sock: socket.socket, request: bytes, until: float, limit: int, clock: Clock = time.monotonic) -> Answer:
-    """Send a request and return its answer, by ``until`` (in the clock's seconds). Raises Broken.
+class Reading:
+    """One answer as it arrives. A body of more than ``limit`` bytes is refused before it is read."""
 
-    A body of more than ``limit`` bytes is refused before it is read.
-    """
-    reader = _Reader(sock, until, clock)
-    try:
-        sock.settimeout(max(0.001, until - clock()))
-        sock.sendall(request)
-        return _answer(reader, limit)
-    except TimeoutError:
-        raise Broken("no answer in time") from None
-    except OSError:
-        raise Broken("the connection was cut", unanswered=not reader.heard) from None
+    __slots__ = ("_body", "_held", "_keep", "_limit", "_size", "_take", "headers", "heard", "status")
 
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = bytearray()
+        self._body = bytearray()
+        self._take: Callable[[Reading], Answer | None] = Reading._head  # not bound: that would be a cycle
+        self._keep = False
+        self._size = 0
+        self.heard = False
+        self.status = 0
+        self.headers: dict[str, str] = {}
 
-def _answer(reader: "_Reader", limit: int) -> Answer:
-    status, headers, version = _head(reader)
-    while 100 <= status < 200:
-        status, headers, version = _head(reader)
-    close = headers.get("connection", "").lower()
-    keep = close != "close" if version == b"HTTP/1.1" else close == "keep-alive"
-    if "chunked" in headers.get("transfer-encoding", "").lower():
-        return Answer(status, headers, _chunks(reader, limit), keep and reader.drained)
-    length = headers.get("content-length")
-    if length is None and status not in {204, 304}:
-        return Answer(status, headers, reader.rest(limit), reusable=False)
-    size = _size(length or "0", 10)
-    if size > limit:
-        raise _too_large()
-    return Answer(status, headers, reader.exactly(size), keep and reader.drained)
+    def feed(self, data: bytes) -> Answer | None:
+        """Take what came next, empty at the connection's end, and return the answer if it is complete. Raises Broken.
 
+        Nothing may be fed after that.
+        """
+        if not data:
+            return self._ended()
+        self.heard = True
+        self._held += data
+        return self._take(self)
 
-def _head(reader: "_Reader") -> tuple[int, dict[str, str], bytes]:
-    first, *lines = reader.head().split(b"\r\n")
-    version, _, rest = first.partition(b" ")
-    if version not in {b"HTTP/1.1", b"HTTP/1.0"} or not rest[:3].isdigit():
-        raise _not_http()
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon:
+    def _ended(self) -> Answer:
+        if self._take is not Reading._rest:
+            raise Broken("the connection was cut", unanswered=not self.heard)
+        return Answer(self.status, self.headers, bytes(self._held), reusable=False)
+
+    def _head(self) -> Answer | None:
+        end = self._held.find(b"\r\n\r\n")
+        if end < 0:
+            self._unfinished()
+            return None
+        first, *lines = self._held[:end].decode("latin-1").split("\r\n")
+        del self._held[: end + 4]
+        version, _, rest = first.partition(" ")
+        code = rest[:3]
+        if version not in {"HTTP/1.1", "HTTP/1.0"} or not (code.isascii() and code.isdigit()):
             raise _not_http()
-        headers[name.decode("latin-1").lower()] = value.strip().decode("latin-1")
-    return int(rest[:3]), headers, version
+        if code[0] == "1":
+            return self._head()
+        self.status = int(code)
+        for line in lines:
+            name, colon, value = line.partition(":")
+            if not colon:
+                raise _not_http()
+            self.headers[name.lower()] = value.strip()
+        close = self.headers.get("connection", "").lower()
+        self._keep = close != "close" if version == "HTTP/1.1" else close == "keep-alive"
+        self._take = self._framed()
+        return self._take(self)
 
+    def _unfinished(self) -> None:
+        """Wait for the rest of something that must not be long."""
+        if len(self._held) > HEAD_LIMIT:
+            raise _not_http()
 
-def _chunks(reader: "_Reader", limit: int) -> bytes:
-    body = bytearray()
-    while size := _size(reader.line().partition(b";")[0].strip().decode("latin-1"), 16):
-        if len(body) + size > limit:
+    def _framed(self) -> "Callable[[Reading], Answer | None]":
+        """Return what reads the body (RFC 9112, 6.3)."""
+        if "chunked" in self.headers.get("transfer-encoding", "").lower():
+            return Reading._chunk
+        length = self.headers.get("content-length")
+        if length is None and self.status not in {204, 304}:
+            return Reading._rest
+        self._size = _size(length or "0", 10)
+        if self._size > self._limit:
             raise _too_large()
-        body += reader.exactly(size)
-        if reader.line():
-            raise _not_http()
-    while reader.line():
-        pass  # trailer fields
-    return bytes(body)
+        return Reading._exactly
+
+    def _exactly(self) -> Answer | None:
+        size, held = self._size, self._held
+        if len(held) < size:
+            return None
+        return Answer(self.status, self.headers, bytes(held[:size]), self._keep and len(held) == size)
+
+    def _rest(self) -> None:
+        if len(self._held) > self._limit:
+            raise _too_large()
+
+    def _chunk(self) -> Answer | None:
+        while True:
+            end = self._held.find(b"\r\n")
+            if end < 0:
+                self._unfinished()
+                return None
+            size = _size(self._held[:end].partition(b";")[0].strip().decode("latin-1"), 16)
+            if not size:
+                self._take = Reading._trailer
+                del self._held[: end + 2]
+                return self._trailer()
+            if len(self._body) + size > self._limit:
+                raise _too_large()
+            after = end + 2 + size
+            if len(self._held) < after + 2:
+                return None
+            if self._held[after : after + 2] != b"\r\n":
+                raise _not_http()
+            self._body += self._held[end + 2 : after]
+            del self._held[: after + 2]
+
+    def _trailer(self) -> Answer | None:
+        while (end := self._held.find(b"\r\n")) > 0:
+            del self._held[: end + 2]
+        if end < 0:
+            self._unfinished()
+            return None
+        return Answer(self.status, self.headers, bytes(self._body), self._keep and len(self._held) == 2)
 
 
 def _size(text: str, base: int) -> int:
@@ -115,74 +163,3 @@ def _not_http() -> Broken:
 
 def _too_large() -> Broken:
     return Broken("the answer is too large", "check what answers at the endpoint", lasting=True)
-
-
-class _Reader:
-    """What a socket sends, taken in pieces, until a moment."""
-
-    def __init__(self, sock: socket.socket, until: float, clock: Clock) -> None:
-        self._sock = sock
-        self._until = until
-        self._clock = clock
-        self._held = b""
-        self.heard = False
-
-    @property
-    def drained(self) -> bool:
-        """Return whether nothing beyond the answer was sent: only then is the connection as it should be."""
-        return not self._held
-
-    def _more(self) -> bool:
-        left = self._until - self._clock()
-        if left <= 0:
-            raise TimeoutError
-        if self.heard:  # the first wait has the time that was set for sending
-            self._sock.settimeout(left)
-        data = self._sock.recv(CHUNK)
-        self.heard = self.heard or bool(data)
-        self._held += data
-        return bool(data)
-
-    def _must(self) -> None:
-        if not self._more():
-            raise Broken("the connection was cut", unanswered=not self.heard)
-
-    def _until_mark(self, mark: bytes) -> bytes:
-        while (end := self._held.find(mark)) < 0:
-            if len(self._held) > HEAD_LIMIT:
-                raise _not_http()
-            self._must()
-        found, self._held = self._held[:end], self._held[end + len(mark) :]
-        return found
-
-    def head(self) -> bytes:
-        """Return the status line and the header lines."""
-        return self._until_mark(b"\r\n\r\n")
-
-    def line(self) -> bytes:
-        """Return the next line, without its end."""
-        return self._until_mark(b"\r\n")
-
-    def exactly(self, size: int) -> bytes:
-        """Return the next ``size`` bytes."""
-        if len(self._held) >= size:
-            found, self._held = self._held[:size], self._held[size:]
-            return found
-        parts = bytearray(self._held)
-        self._held = b""
-        while len(parts) < size:
-            self._must()
-            parts += self._held
-            self._held = b""
-        self._held = bytes(parts[size:])
-        return bytes(parts[:size])
-
-    def rest(self, limit: int) -> bytes:
-        """Return all that comes until the other end closes."""
-        more = True
-        while more:
-            if len(self._held) > limit:
-                raise _too_large()
-            more = self._more()
-        found, self._held = self._held, b""
-        return found

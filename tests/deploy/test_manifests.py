@@ -72,7 +72,7 @@ def of(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 def test_doors() -> None:
-    assert [door.name for door in DOORS] == ["provider", "sync", "provider", "sync"]
+    assert [door.name for door in DOORS] == ["provider", "sync", "provider", "sync", "sync"]
 
 
 @every_door

@@ -3,7 +3,18 @@ import time
 
 import pytest
 
-from driver.aws.pace import CALM, FIRST_WINDOW, RETRIES, FirstContact, Meter, Pace, Paces, RetryBudgets
+from driver.aws.pace import (
+    CALM,
+    FIRST_WINDOW,
+    RETRIES,
+    FirstContact,
+    Meter,
+    Pace,
+    Paces,
+    RetryBudgets,
+    in_time,
+    pause,
+)
 from driver.model import Deadline
 from tests.fakes import FakeClock
 
@@ -148,3 +159,14 @@ def test_only_who_was_throttled_waits_and_not_for_ever(clock: FakeClock) -> None
     paces.served("bad")
     assert paces.wait("bad", long(clock))
     assert len(slept) == 1
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    most = [max(pause(attempt, 0.25, 1.0) for _ in range(200)) for attempt in (1, 2, 3, 9)]
+    for found, limit in zip(most, (0.25, 0.5, 1.0, 1.0), strict=True):
+        assert limit / 2 < found <= limit
+
+
+def test_an_attempt_that_would_come_too_late_is_not_worth_its_pause(clock: FakeClock) -> None:
+    assert in_time(0.5, Deadline(0.6, clock))
+    assert not in_time(0.5, Deadline(0.51, clock))

@@ -5,9 +5,10 @@ import pytest
 
 from driver import __version__
 from driver.aws.failures import Asked
+from driver.aws.request import Ask, Operation, Order
 from driver.aws.session import Sdk
-from driver.aws.transport import ATTEMPTS, Operation, Order, Transport
-from driver.errors import InvalidInput, KeyferryError, Unavailable
+from driver.aws.transport import ATTEMPTS, Transport
+from driver.errors import InvalidInput, KeyferryError, NotFound, Unavailable
 from driver.model import Deadline
 from tests.contract.clouds import OWN, transport
 from tests.fakeaws import FakeAws, certificate
@@ -114,3 +115,25 @@ def test_warming_up_tells_of_settings_that_cannot_work() -> None:
 def test_warming_up_is_not_needed_and_harmless(line: Transport, stocked: World) -> None:
     line.warm_up("eu-west-1")
     assert line.call(GET, BODY, order()).result["Name"] == "db"
+
+
+def test_calls_made_together_end_each_in_its_own_way(line: Transport, stocked: World) -> None:
+    asks = [Ask(body, order()) for body in (BODY, b'{"SecretId": "missing"}', BODY)]
+    first, second, third = line.call_all(GET, asks)
+    assert isinstance(second, NotFound)
+    assert [ending.result["Name"] for ending in (first, third) if not isinstance(ending, KeyferryError)] == ["db"] * 2
+
+
+def test_of_calls_made_together_only_those_that_failed_are_tried_again(line: Transport, stocked: World) -> None:
+    stocked.fail("error", times=2)
+    endings = line.call_all(GET, [Ask(BODY, order())] * 5)
+    assert not any(isinstance(ending, KeyferryError) for ending in endings)
+    assert stocked.count("GetSecretValue") == 7
+
+
+def test_calls_made_together_go_one_by_one_once_aws_throttles(line: Transport, stocked: World) -> None:
+    stocked.fail("error", times=1, code="ThrottlingException", status=400)
+    asks = [Ask(BODY, order(seconds=20))] * 3
+    assert not any(isinstance(ending, KeyferryError) for ending in line.call_all(GET, asks))
+    assert not any(isinstance(ending, KeyferryError) for ending in line.call_all(GET, asks))
+    assert stocked.count("GetSecretValue") == 7
