@@ -164,6 +164,8 @@ class Signals:
         self._abandon = abandon
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
+        # written to at once, whichever thread the kernel interrupts: a handler of Python's waits for the main thread
+        self._woken = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._before = {n: signal.signal(n, self._note) for n in (signal.SIGTERM, signal.SIGINT)}
         self.seen = 0
 
@@ -171,7 +173,6 @@ class Signals:
         self.seen += 1
         if self.seen > 1:
             self._abandon(128 + number)
-        os.write(self._writer, b"!")
 
     def wait(self) -> None:
         """Return after the first signal."""
@@ -184,6 +185,7 @@ class Signals:
 
     def close(self) -> None:
         """Put back what was there before."""
+        signal.set_wakeup_fd(self._woken)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         os.close(self._reader)

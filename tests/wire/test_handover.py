@@ -222,3 +222,18 @@ def test_signals_wake_the_waiting_main_thread() -> None:
     finally:
         signals.close()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_that_another_thread_takes_wakes_the_main_thread_at_once() -> None:
+    """The kernel gives a process's signal to any of its threads."""
+    signals = Signals(lambda _: None)
+    other = threading.Timer(0.1, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
+    try:
+        other.start()
+        began = time.monotonic()
+        assert signals.pause(10)
+        assert time.monotonic() - began < 5
+        assert signals.seen == 1
+    finally:
+        other.join()
+        signals.close()
