@@ -51,6 +51,16 @@ class KeyferryError(Exception):
     def __str__(self) -> str:
         return f"{self.subject}: {self.cause}: {self.remedy}"
 
+    @property
+    def errors(self) -> tuple["KeyferryError", ...]:
+        """The single failures of which this one consists."""
+        return (self,)
+
+    @property
+    def gravest(self) -> "KeyferryError":
+        """The failure whose code and reason speak for all."""
+        return self
+
 
 class InvalidInput(KeyferryError):
     """The manifest or the request breaks a rule."""
@@ -133,13 +143,18 @@ class Failures(KeyferryError):
     def __init__(self, errors: Iterable[KeyferryError]) -> None:
         flat: list[KeyferryError] = []
         for error in errors:
-            flat.extend(error.errors if isinstance(error, Failures) else (error,))
-        self.errors: tuple[KeyferryError, ...] = tuple(sorted({str(e): e for e in flat}.values(), key=str))
-        first = self.errors[0]
+            flat.extend(error.errors)
+        self._errors = tuple(sorted({str(e): e for e in flat}.values(), key=str))
+        first = self._errors[0]
         super().__init__(first.subject, first.cause, first.remedy)
 
     def __str__(self) -> str:
         return "\n".join(str(error) for error in self.errors)
+
+    @property
+    def errors(self) -> tuple[KeyferryError, ...]:
+        """The single failures of which this one consists."""
+        return self._errors
 
     @property
     def gravest(self) -> KeyferryError:
@@ -158,15 +173,13 @@ def status_of(error: KeyferryError) -> tuple[str, str]:
 
     The text has at most ``STATUS_LIMIT`` characters; what does not fit is counted in its last line.
     """
-    errors = error.errors if isinstance(error, Failures) else (error,)
-    code = error.gravest.code if isinstance(error, Failures) else error.code
-    lines = [f"keyferry: {_one_line(str(e))}" for e in errors]
+    lines = [f"keyferry: {_one_line(str(e))}" for e in error.errors]
     text = "\n".join(lines)
     kept = len(lines)
     while len(text) > STATUS_LIMIT and kept > 1:
         kept -= 1
         text = "\n".join([*lines[:kept], f"keyferry: and {len(lines) - kept} more: see the provider's log"])
-    return code, text[:STATUS_LIMIT]
+    return error.gravest.code, text[:STATUS_LIMIT]
 
 
 def _one_line(text: str) -> str:

@@ -4,7 +4,7 @@ A value that is a credential or a secret shows neither in ``repr`` nor in ``str`
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -54,6 +54,13 @@ class AuthMethod(StrEnum):
     POD_IDENTITY = "pod-identity"
     AMBIENT = "ambient"
     """The process's own AWS credentials: people's commands and the sync door, never a pod's mount."""
+
+
+AUDIENCES: Mapping[AuthMethod, str] = {
+    AuthMethod.IRSA: "sts.amazonaws.com",
+    AuthMethod.POD_IDENTITY: "pods.eks.amazonaws.com",
+}
+"""For whom a workload's token is made."""
 
 
 class Role(msgspec.Struct, frozen=True, cache_hash=True):

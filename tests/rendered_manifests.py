@@ -96,9 +96,9 @@ def helm() -> str | None:
     return os.environ.get("KEYFERRY_TEST_HELM") or shutil.which("helm")
 
 
-def template(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def template(program: str, *arguments: str, release: str = "keyferry") -> subprocess.CompletedProcess[str]:
     """Run ``helm template`` on the chart."""
-    command = [program, "template", "keyferry", str(CHART), "--kube-version", KUBERNETES, *arguments]
+    command = [program, "template", release, str(CHART), "--kube-version", KUBERNETES, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

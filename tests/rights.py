@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,9 @@ EVERYTHING = "tests/golden/chart-everything.yaml"
 """The chart with all of its switches on."""
 
 
+@cache
 def manifests(path: str) -> list[dict[str, Any]]:
-    """Return the objects of a file of the checkout."""
+    """Return the objects of a file of the checkout: read once, for every run of a door is checked against them."""
     return [found for found in yaml.safe_load_all((ROOT / path).read_text()) if found]
 
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 import driver
+from tests.docs.programs import TARGETS
 
 ROOT = Path(driver.__file__).parents[1]
 GITHUB = ROOT / ".github"
-TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 PEOPLE = [GITHUB / "CONTRIBUTING.md", GITHUB / "SECURITY.md", GITHUB / "PULL_REQUEST_TEMPLATE.md"]
 every_page = pytest.mark.parametrize("page", PEOPLE, ids=lambda page: page.name)
 

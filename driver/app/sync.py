@@ -24,7 +24,7 @@ from driver.model import Read, SecretRef, Source
 from driver.resolve import Lifetimes
 from driver.sync.cluster import Api
 from driver.sync.controller import Controller
-from driver.sync.leader import Leader
+from driver.sync.leader import LEASE_NAME, Leader
 from driver.sync.plan import Mode, SyncPlan
 from driver.sync.policy import Rules
 from driver.sync.status import TargetOutcome
@@ -32,7 +32,6 @@ from driver.telemetry import Sink
 
 log = logging.getLogger(__name__)
 
-LEASE_NAME = "keyferry-sync"
 STUCK = 120.0
 """Seconds without progress after which the process counts as unwell."""
 

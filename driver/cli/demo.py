@@ -27,8 +27,7 @@ import yaml
 import driver
 from driver.cli import apiserver, mount, request, source, standin, syncdemo, volume
 from driver.errors import InvalidInput, KeyferryError, Unusable
-from driver.model import File, Pod, Store
-from driver.mount.attributes import AUDIENCES
+from driver.model import AUDIENCES, File, Pod, Store
 from driver.spc import objects
 from driver.spc.plan import Plan
 

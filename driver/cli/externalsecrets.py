@@ -1,11 +1,11 @@
 """The check of ExternalSecrets for ``keyferry lint``: the parser of ``keyferry sync``, with lines."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from driver.cli import documents
 from driver.cli.classes import Finding
-from driver.errors import Failures, KeyferryError
+from driver.errors import KeyferryError
 from driver.spc.fields import by_lower_case, quoted
 from driver.sync import externalsecret
 
@@ -36,9 +36,9 @@ def is_ours(document: documents.Document) -> bool:
     return document.kind == externalsecret.KIND and document.api_group == externalsecret.API_GROUP
 
 
-def check(file: str, text: str) -> Iterator[Finding]:
+def check(loaded: Iterable[documents.Document | Finding]) -> Iterator[Finding]:
     """Yield what is wrong or doubtful in a file's ExternalSecrets. Whether it is YAML at all is told elsewhere."""
-    for one in documents.load(file, text):
+    for one in loaded:
         if isinstance(one, documents.Document):
             yield from problems(one) if is_ours(one) else ()
         elif one.cause == documents.TOO_MUCH:
@@ -53,7 +53,7 @@ def problems(found: documents.Document) -> Iterator[Finding]:
     try:
         notes: Sequence[str] = externalsecret.parse(found.value, region=_ANY_REGION).notes
     except KeyferryError as error:
-        for one in error.errors if isinstance(error, Failures) else (error,):
+        for one in error.errors:
             yield Finding(found.file, found.line(one.subject), "error", one.subject, one.cause, one.remedy)
         notes = [f"{path}{_NOTED}" for path in _unknown(found)]
     for note in notes:

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from driver.errors import InvalidInput
-from driver.model import AuthMethod, Role, SecretRef, Store
-from driver.mount.attributes import AUDIENCES
+from driver.model import AUDIENCES, AuthMethod, Role, SecretRef, Store
 from driver.spc.plan import Plan
 
 Document = dict[str, object]

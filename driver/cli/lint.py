@@ -15,7 +15,7 @@ import yaml
 
 from driver.cli import documents, externalsecrets, syncedclasses
 from driver.cli.classes import Entry, Fields, Finding, ProviderClass, fields, find, is_null, line_of
-from driver.errors import Failures, InvalidInput, KeyferryError
+from driver.errors import InvalidInput, KeyferryError
 from driver.model import Store
 from driver.spc import goscalar, goyaml, objects
 from driver.spc.fields import EXTRACT_FIELDS, FAILOVER_FIELDS, OBJECT_FIELDS, by_lower_case, quoted
@@ -73,8 +73,9 @@ def check(file: str, text: str) -> Iterator[Finding]:
     for one in find(file, text):
         found += (one,) if isinstance(one, Finding) else check_class(one)
     yield from found
-    yield from syncedclasses.check(file, text, found)
-    yield from externalsecrets.check(file, text)
+    loaded = list(documents.load(file, text))
+    yield from syncedclasses.check(loaded, found)
+    yield from externalsecrets.check(loaded)
 
 
 def check_class(found: ProviderClass) -> Iterator[Finding]:
@@ -109,7 +110,7 @@ class _Check:
             try:
                 plan = objects.parse(texts, region="")
             except KeyferryError as error:
-                yield from map(self._problem, error.errors if isinstance(error, Failures) else (error,))
+                yield from map(self._problem, error.errors)
             yield from self._doubtful_objects(texts.get("objects", ""))
         yield from self._secret_objects(plan)
 

@@ -18,8 +18,7 @@ import msgspec
 from driver.cli import cluster, request, source, volume
 from driver.errors import InvalidInput, KeyferryError, status_of
 from driver.kube import Kube
-from driver.model import Access, AuthMethod, Deadline, File, Pod, Token
-from driver.mount.attributes import AUDIENCES
+from driver.model import AUDIENCES, Access, AuthMethod, Deadline, File, Pod, Token
 from driver.options import duration
 from driver.spc import files, objects
 from driver.wire import csi_provider_pb2 as wire

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from driver.cli import documents, externalsecrets
-from driver.errors import Failures, InvalidInput, KeyferryError, all_of
+from driver.errors import InvalidInput, KeyferryError, all_of
 from driver.model import Access, AuthMethod, Deadline, Read, SecretRef
 from driver.options import duration
 from driver.resolve import Resolver
@@ -190,9 +190,7 @@ def _hint(done: Iterable[Rendered], file: str) -> str:
     errors = [one.error for one in done if one.error]
     if not errors:
         return ""
-    whole = all_of(errors)
-    gravest = whole.gravest if isinstance(whole, Failures) else whole
-    return _HINTS.get(gravest.code, _OTHER_HINT).format(file=file)
+    return _HINTS.get(all_of(errors).gravest.code, _OTHER_HINT).format(file=file)
 
 
 def manifest(secret: Desired, plan: SyncPlan | None, *, show: bool) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 What the check for a mounting pod has told of the same field already is not told again.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from driver.cli import documents
 from driver.cli.classes import Finding
-from driver.errors import Failures, KeyferryError
+from driver.errors import KeyferryError
 from driver.sync import secretproviderclass
 
 _ANY_REGION = "us-east-1"
@@ -20,9 +20,9 @@ def is_synced(document: documents.Document) -> bool:
     return ours and secretproviderclass.opted_in(document.value)
 
 
-def check(file: str, text: str, told: Sequence[Finding]) -> Iterator[Finding]:
+def check(loaded: Iterable[documents.Document | Finding], told: Sequence[Finding]) -> Iterator[Finding]:
     """Yield what keeps a file's classes that have opted in from being synced. ``told``: what is said already."""
-    for one in documents.load(file, text):
+    for one in loaded:
         if isinstance(one, documents.Document) and is_synced(one):
             last = max(one.lines.values())
             yield from problems(one, [each for each in told if one.line("") <= each.line <= last])
@@ -35,7 +35,7 @@ def problems(
     try:
         secretproviderclass.parse(found.value, region=_ANY_REGION, providers=providers)
     except KeyferryError as error:
-        for one in error.errors if isinstance(error, Failures) else (error,):
+        for one in error.errors:
             # problems without a path are those of the parameters, which both doors read with one parser
             if one.subject.startswith(("metadata.", "spec.")) and not _is_told(one, told):
                 yield Finding(found.file, found.line(one.subject), "error", one.subject, one.cause, one.remedy)

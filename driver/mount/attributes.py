@@ -14,16 +14,11 @@ from typing import Any, Literal, cast
 import msgspec
 
 from driver.errors import IdentityRefused, InvalidInput
-from driver.model import Access, AuthMethod, Pod, Token
+from driver.model import AUDIENCES, Access, Pod, Token
 from driver.spc.plan import Plan
 
 TOKENS = "csi.storage.k8s.io/serviceAccount.tokens"
 """The attribute with the tokens, as JSON: audience → token."""
-
-AUDIENCES: Mapping[AuthMethod, str] = {
-    AuthMethod.IRSA: "sts.amazonaws.com",
-    AuthMethod.POD_IDENTITY: "pods.eks.amazonaws.com",
-}
 
 LEEWAY = 30.0
 """Seconds by which the clocks of this node and the API server may differ."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache, TTLCache
 
-from driver.errors import Failures, KeyferryError, status_of
+from driver.errors import KeyferryError, status_of
 from driver.metrics.tables import UNKNOWN, YES
 from driver.model import Clock, Pod
 from driver.mount.provider import Outcome
@@ -100,7 +100,7 @@ class Judge:
         return (STALE, _stale(outcome)) if outcome.stale else None
 
     def _note(self, key: tuple[str, str], volume: _Volume, error: KeyferryError) -> None:
-        reason = error.gravest.reason if isinstance(error, Failures) else error.reason
+        reason = error.gravest.reason
         volume.failures += 1
         self._failing[key] = (YES if volume.mounted else UNKNOWN, reason)
         if volume.mounted:

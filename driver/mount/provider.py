@@ -16,7 +16,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from driver import __version__, audit, telemetry
-from driver.errors import Failures, Internal, InvalidInput, KeyferryError, TooLarge, Unavailable, status_of
+from driver.errors import Internal, InvalidInput, KeyferryError, TooLarge, Unavailable, status_of
 from driver.metrics import MountMetrics
 from driver.model import Access, Clock, Deadline, File, Pod, Read, SecretRef, Source, Want
 from driver.mount import attributes
@@ -177,8 +177,7 @@ class Provider:
         code, text = status_of(error) if error else ("OK", "")
         self._metrics.mounted(code, seconds)
         if error is not None:
-            reason = error.gravest.reason if isinstance(error, Failures) else error.reason
-            said = {telemetry.CODE: code, telemetry.REASON: reason, telemetry.STATUS: text}
+            said = {telemetry.CODE: code, telemetry.REASON: error.gravest.reason, telemetry.STATUS: text}
             log.warning("Mount refused", extra=_about(call) | said)
         if request := call.request:
             self._reports.tell(Outcome(request.pod, request.provider_class, error, call.stale))

@@ -10,7 +10,7 @@ from typing import Literal
 
 from cachetools import LRUCache
 
-from driver.errors import Failures, KeyferryError
+from driver.errors import KeyferryError
 from driver.sync.cluster import Api
 from driver.sync.kinds import EVENTS
 from driver.sync.plan import Origin
@@ -29,8 +29,7 @@ Told = tuple[Literal["Normal", "Warning"], str, str]
 
 def warnings(error: KeyferryError) -> list[Told]:
     """Return a Warning for each failure that an error tells of."""
-    found = error.errors if isinstance(error, Failures) else (error,)
-    return [("Warning", each.reason, str(each)) for each in found]
+    return [("Warning", each.reason, str(each)) for each in error.errors]
 
 
 class Events:

@@ -12,11 +12,9 @@ import msgspec
 
 from driver.cache import Cache
 from driver.errors import AccessDenied, KeyferryError, Unavailable
-from driver.model import Access, AuthMethod, Clock, Token
+from driver.model import AUDIENCES, Access, AuthMethod, Clock, Token
 from driver.sync.cluster import Api
 from driver.sync.plan import SyncPlan
-
-AUDIENCES = {AuthMethod.IRSA: "sts.amazonaws.com", AuthMethod.POD_IDENTITY: "pods.eks.amazonaws.com"}
 
 LIFE = 3_600
 """Seconds for which a token is asked for; the API server may give less or more."""
@@ -84,18 +82,21 @@ class Identities:
                 return entry.value
             if isinstance(error, Unavailable):
                 raise
-            subject = f"token of service account {account[0]}/{account[1]}"
+            subject = _subject(account)
             raise Unavailable(subject, "the Kubernetes API server did not answer", "check the API server") from None
 
     def _ask(self, account: _Key) -> _Held:
-        subject = f"token of service account {account[0]}/{account[1]}"
         try:
             token = self._api.create_token(*account, LIFE)
         except AccessDenied:
             remedy = "give it the right: sync.tokenRequests.enabled=true in the chart"
-            raise AccessDenied(subject, "keyferry may not make one", remedy) from None
-        claims = _claims(token, subject)
+            raise AccessDenied(_subject(account), "keyferry may not make one", remedy) from None
+        claims = _claims(token, _subject(account))
         return _Held(token, claims.kubernetes.serviceaccount.uid, claims.exp - claims.iat)
+
+
+def _subject(account: _Key) -> str:
+    return f"token of service account {account[0]}/{account[1]}"
 
 
 def _seconds(outcome: _Held | KeyferryError) -> float:

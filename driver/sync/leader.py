@@ -23,6 +23,9 @@ from driver.sync.kinds import LEASES
 
 log = logging.getLogger(__name__)
 
+LEASE_NAME = "keyferry-sync"
+"""The Lease that replicas share."""
+
 LEASE = 15.0
 """Seconds after its last change for which a lease of another is respected."""
 

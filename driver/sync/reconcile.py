@@ -171,6 +171,4 @@ def _passing(reads: Reads | KeyferryError) -> bool:
 
 
 def _may_pass(found: object) -> bool:
-    if isinstance(found, Failures):
-        return any(each.retryable for each in found.errors)
-    return isinstance(found, KeyferryError) and found.retryable
+    return isinstance(found, KeyferryError) and any(each.retryable for each in found.errors)

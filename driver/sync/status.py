@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from driver.errors import STATUS_LIMIT, Failures, KeyferryError, all_of
+from driver.errors import STATUS_LIMIT, KeyferryError, all_of
 from driver.sync.plan import ItemOutcome, Origin, Rendering
 
 LIST_LIMIT = 200
@@ -92,7 +92,7 @@ def _conditions(
     now: str,
     before: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    gravest = error.gravest if isinstance(error, Failures) else error
+    gravest = error.gravest if error else None
     reason, message = (gravest.reason, _line(str(error))) if gravest else ("Synced", "the Secrets follow AWS")
     conditions = [_condition(READY, error is None, reason, message)]
     skipped = [one for one in targets if one.state == "skipped" and one.message]

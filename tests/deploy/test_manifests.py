@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 import driver
-from driver.app.sync import LEASE_NAME
 from driver.config import PROVIDER_OPTIONS, SYNC_OPTIONS, provider_settings, sync_settings
 from driver.health import parse_address
 from driver.options import size
+from driver.sync.leader import LEASE_NAME
 from tests.rendered_manifests import RENDERED
 
 ROOT = Path(__file__).parents[2]

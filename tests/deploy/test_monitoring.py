@@ -13,6 +13,7 @@ import pytest
 
 from tests.deploy.operating import ALERTS, RULES, SCENARIOS, Doors, Series
 from tests.deploy.queries import family, matching, problems, selectors
+from tests.deploy.values import mappings
 from tests.generated_docs import ROOT
 
 ASKED = {name for rule in ALERTS.values() for name, _ in selectors(rule["expr"])}
@@ -173,19 +174,9 @@ def test_the_variables_lead_from_namespace_to_door_to_pod() -> None:
     assert [problem for query in queries for problem in problems(query)] == []
 
 
-def sources(node: Any) -> Iterator[dict[str, str]]:
-    if isinstance(node, dict):
-        if "datasource" in node:
-            yield node["datasource"]
-        for child in node.values():
-            yield from sources(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from sources(child)
-
-
 def test_no_data_source_is_named_but_by_the_variable() -> None:
-    assert [found for found in sources(DASHBOARD) if found != {"type": "prometheus", "uid": "${datasource}"}] == []
+    sources = [each["datasource"] for each in mappings(DASHBOARD) if "datasource" in each]
+    assert [found for found in sources if found != {"type": "prometheus", "uid": "${datasource}"}] == []
 
 
 def test_no_panel_lies_on_another_and_each_has_its_own_id() -> None:

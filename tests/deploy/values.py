@@ -55,6 +55,15 @@ def _at(found: Any, path: list[str]) -> Any:
     return found
 
 
+def mappings(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield every mapping inside plain values, itself too."""
+    if isinstance(node, dict):
+        yield node
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        yield from mappings(child)
+
+
 def leaves(found: dict[str, Any], path: str = "") -> Iterator[str]:
     """Yield the paths of all values that are no mapping with something in it."""
     for name, value in found.items():

@@ -13,10 +13,11 @@ from typing import Any
 import yaml
 
 from driver.cli import COMMANDS
+from tests.deploy.values import defaults
 from tests.docs import awscli
 from tests.generated_docs import ROOT
+from tests.rendered_manifests import helm, template
 
-CHART = ROOT / "deploy" / "chart"
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 AUDIT = """\
 {"time":"2026-11-25T04:00:00.000+00:00","namespace":"shop","pod":"shop-1","uid":"u","service_account":"shop",\
@@ -91,11 +92,6 @@ def chart_has(values: Mapping[str, Any], own: Mapping[str, Any], where: str = ""
             chart_has(value, own[key], f"{where}{key}.")
 
 
-def own_values() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
-    return found
-
-
 def _helm(words: list[str], files: Mapping[str, str], folder: Path) -> None:
     verb, *rest = words
     flags = {word for word in rest if word.startswith("-")}
@@ -110,18 +106,18 @@ def _helm(words: list[str], files: Mapping[str, str], folder: Path) -> None:
     given = [yaml.safe_load(_shown(name, files)) for name in _after(rest, "-f", "--values")]
     given += [nested(text) for text in _after(rest, "--set")]
     for values in given:
-        chart_has(values, own_values() if ours else dict.fromkeys(_DRIVER_VALUES))
-    if ours and shutil.which("helm"):
-        _template(release, rest, files, folder)
+        chart_has(values, defaults() if ours else dict.fromkeys(_DRIVER_VALUES))
+    program = helm()
+    if ours and program:
+        _template(program, release, rest, files, folder)
 
 
-def _template(release: str, rest: list[str], files: Mapping[str, str], folder: Path) -> None:
+def _template(program: str, release: str, rest: list[str], files: Mapping[str, str], folder: Path) -> None:
     arguments = [f"--set={text}" for text in _after(rest, "--set")]
     for name in _after(rest, "-f", "--values"):
         (folder / name).write_text(_shown(name, files))
         arguments.append(f"--values={folder / name}")
-    command = ["helm", "template", "--kube-version=1.31.0", release, str(CHART), *arguments]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    made = template(program, *arguments, release=release)
     if made.returncode:
         raise Wrong(made.stderr)
 

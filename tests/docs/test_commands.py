@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from driver.cli import COMMANDS
+from tests.deploy.values import defaults, mappings
 from tests.docs import programs
 from tests.docs.pages import TEXTS, Command, all_commands, commands, documents, every_page, files, manifests, prose
 
@@ -43,15 +44,9 @@ def test_every_make_target_in_the_text_exists(page: str) -> None:
     assert set(told) <= programs.TARGETS
 
 
-def container_arguments(node: Any) -> Iterator[list[str]]:
-    if isinstance(node, dict):
-        if isinstance(node.get("args"), list) and node["args"] and node["args"][0] in COMMANDS:
-            yield node["args"]
-        for child in node.values():
-            yield from container_arguments(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from container_arguments(child)
+def container_arguments(manifest: Any) -> Iterator[list[str]]:
+    found = [each["args"] for each in mappings(manifest) if isinstance(each.get("args"), list)]
+    return (arguments for arguments in found if arguments and arguments[0] in COMMANDS)
 
 
 @every_page
@@ -68,7 +63,7 @@ def test_a_yaml_block_without_a_kind_has_values_of_a_chart(page: str) -> None:
     theirs = [files(page)[word] for words in for_driver for word in words if word in files(page)]
     for values in documents(page):
         if "kind" not in values and not any(key in text for key in values for text in theirs):
-            programs.chart_has(values, programs.own_values())
+            programs.chart_has(values, defaults())
 
 
 @every_page
@@ -77,7 +72,7 @@ def test_every_chart_value_in_the_text_is_one(page: str) -> None:
     named = set(re.findall(rf"`((?:{parts})\.[a-zA-Z.]+)(?:[:=][^`]*)?`", TEXTS[page]))
     others = {"aws.sock", "rbac.install"}  # a socket; a value of the AWS provider's chart
     for path in named - others:
-        programs.chart_has(programs.nested(path), programs.own_values())
+        programs.chart_has(programs.nested(path), defaults())
 
 
 LINES = {

@@ -9,8 +9,7 @@ from moto.server import ThreadedMotoServer
 
 from driver import cli
 from driver.cli import apiserver, mount, request, source, standin
-from driver.model import AuthMethod, Pod, SecretRef, Store
-from driver.mount.attributes import AUDIENCES
+from driver.model import AUDIENCES, AuthMethod, Pod, SecretRef, Store
 from driver.spc import objects
 from driver.spc.plan import Plan
 

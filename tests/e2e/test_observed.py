@@ -1,7 +1,6 @@
 """What alerts ask for, seen on the pages of real processes in which it happens."""
 
 import re
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from tests.driverside import attributes, channel, mount
 from tests.e2e.test_sync_process import Process as Sync
 from tests.fakeapi import FakeApi
 from tests.fakeaws import FakeAws
-from tests.syncside import external_secret, named, secret
+from tests.syncside import external_secret, named, secret, until
 from tests.wire.test_process import OBJECTS, Process
 
 
@@ -45,13 +44,6 @@ def selected(read: Callable[[], dict[Series, float]], alert: str) -> float:
     return sum(matching(read(), re.split(r"\s+or\s+", ALERTS[alert]["expr"])[0]))
 
 
-def until(true: Callable[[], bool], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.1)
-
-
 def again(provider: Process) -> str:
     """Mount as the kubelet does for a running pod; return what the driver hides."""
     try:
@@ -69,12 +61,12 @@ def test_a_rotation_that_the_driver_hides_is_seen_and_so_is_its_end(tmp_path: Pa
         provider.mount()
         assert selected(read, "KeyferryRotationMasked") == 0
         aws.world.deny("secretsmanager:GetSecretValue")
-        until(lambda: "db" in again(provider))
+        until(lambda: "db" in again(provider), 15)
         assert selected(read, "KeyferryRotationMasked") == 1
         assert selected(read, "KeyferryReadsDenied") >= 1
         assert selected(read, "KeyferryVolumeFailing") == 0
         aws.world.denied.clear()
-        until(lambda: not again(provider))
+        until(lambda: not again(provider), 15)
         assert selected(read, "KeyferryRotationMasked") == 0
 
 
@@ -103,8 +95,8 @@ def test_an_object_that_does_not_sync_and_an_api_server_that_is_away_are_seen(tm
         api.put(external_secret("taken", {"key": "my-secret", "name": "k"}))
         aws.world.put("my-secret", "1")
         api.put(secret("taken", data={"x": "eA=="}))
-        until(lambda: selected(read, "KeyferrySyncObjectFailing") == 1)
+        until(lambda: selected(read, "KeyferrySyncObjectFailing") == 1, 15)
         assert selected(read, "KeyferrySyncNoLeader") == 1
         api.refuse()
-        until(lambda: selected(read, "KeyferrySyncApiServerUnreachable") > 2)
+        until(lambda: selected(read, "KeyferrySyncApiServerUnreachable") > 2, 15)
         assert selected(read, "KeyferrySyncNoProgress") < 60

@@ -10,7 +10,7 @@ from driver.cli.checkup.programs import several
 from driver.cli.checkup.row import Level, Row
 from driver.cli.checkup.survey import Survey
 from driver.sync import externalsecret
-from driver.sync.leader import LEASE
+from driver.sync.leader import LEASE, LEASE_NAME
 
 AREA = "sync"
 CRD = "externalsecrets.kubernetes-client.io"
@@ -63,7 +63,7 @@ def _deployment(workload: Workload, facts: Facts, now: float) -> Iterator[Row]:
 
 
 def _lease(workload: Workload, facts: Facts, now: float) -> Row:
-    place = f"{workload.metadata.namespace}/keyferry-sync"
+    place = f"{workload.metadata.namespace}/{LEASE_NAME}"
     found = next((one for one in facts.leases or () if one.place == place), None)
     if found is None or not found.spec.holder_identity:
         remedy = "see its log: the API server is out of reach, or a right on leases is missing"

@@ -10,8 +10,7 @@ from driver.cli.checkup.facts import Facts
 from driver.cli.checkup.kinds import DRIVER_NAME, Container, CsiDriver, Workload
 from driver.cli.checkup.row import Level, Row
 from driver.cli.checkup.survey import Survey
-from driver.model import AuthMethod
-from driver.mount.attributes import AUDIENCES
+from driver.model import AUDIENCES, AuthMethod
 from driver.options import duration, size
 
 AREA = "driver"

@@ -12,6 +12,7 @@ from driver.cli.checkup.facts import Facts, Gap
 from driver.errors import AccessDenied, IdentityRefused, KeyferryError, NotFound, Unavailable
 from driver.sync.cluster import Api
 from driver.sync.kinds import ACCOUNTS, CLASSES, EVENTS, EXTERNAL_SECRETS, LEASES, PODS, SECRETS, WORKLOADS, Resource
+from driver.sync.leader import LEASE_NAME
 
 T = TypeVar("T")
 
@@ -23,7 +24,6 @@ CRD_NAMES = (
 SYNC_ROLE = "secretprovidersyncing-role"
 """The driver's ClusterRole for Secrets: it is there when its Helm value ``syncSecret.enabled`` is on."""
 
-LEASE = "keyferry-sync"
 ASKED_PODS = 5
 """Provider pods that are not ready and asked why: of many, a few tell enough."""
 
@@ -92,7 +92,7 @@ class _Reader:
         }
         leases: list[kinds.Lease] = []
         for place in sorted(places):
-            some = self._one(LEASES, kinds.Lease, LEASE, namespace=place)
+            some = self._one(LEASES, kinds.Lease, LEASE_NAME, namespace=place)
             if some is None:
                 return None
             leases += some

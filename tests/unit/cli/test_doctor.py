@@ -5,7 +5,6 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,22 +21,13 @@ from tests.clusterside import (
     failed_mount,
     klass,
     secret,
-    settle,
     user,
 )
-from tests.fakeapi import FakeApi, Request
+from tests.fakeapi import Request
 from tests.fakeobjects import Json
 
 PAGE = Path(__file__).parents[3] / "docs/doctor.md"
 SECRET_TEXT = "SECRET-VALUE"
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with FakeApi() as api:
-        made = Site(api)
-        settle(made)
-        yield made
 
 
 @pytest.fixture

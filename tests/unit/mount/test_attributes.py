@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driver.errors import IdentityRefused, InvalidInput, KeyferryError
-from driver.model import Access, AuthMethod, Pod, Token
-from driver.mount import attributes
+from driver.model import AUDIENCES, Access, AuthMethod, Pod, Token
 from driver.mount.attributes import TOKENS, Request, access, read
 from driver.spc.plan import Plan
 
@@ -289,4 +288,4 @@ def test_reading_and_checking_a_request_is_cheap() -> None:
 
 
 def test_the_audiences_are_those_of_aws() -> None:
-    assert {STS, PODS} == set(attributes.AUDIENCES.values())
+    assert {STS, PODS} == set(AUDIENCES.values())

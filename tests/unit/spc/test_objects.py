@@ -33,7 +33,7 @@ def problems(objects: str, **parameters: str) -> list[str]:
     with pytest.raises(KeyferryError) as caught:
         plan(objects, **parameters)
     error = caught.value
-    return [str(one) for one in (error.errors if isinstance(error, Failures) else (error,))]
+    return [str(one) for one in error.errors]
 
 
 def files(found: Plan) -> dict[str, int]:

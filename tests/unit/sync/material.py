@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from driver.errors import Failures, KeyferryError
+from driver.errors import KeyferryError
 from driver.model import Read, SecretValue, Source
 from driver.sync import externalsecret
 from driver.sync.plan import FIELD_MANAGER, Mode, Reads, Rendering, SyncPlan
@@ -65,7 +65,7 @@ def failure(call: Callable[[], object]) -> str:
 
 
 def lines(error: KeyferryError) -> list[str]:
-    return [str(one) for one in (error.errors if isinstance(error, Failures) else (error,))]
+    return [str(one) for one in error.errors]
 
 
 def live(name: str = "app", data: Mapping[str, bytes] | None = None, **fields: Any) -> dict[str, Any]:
